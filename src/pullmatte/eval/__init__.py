@@ -1,0 +1,1 @@
+"""Measuring mattes: metrics, the published protocols, evaluation runs and their reports."""

@@ -1,0 +1,1 @@
+"""What users hold: numpy in, numpy out, no paths."""
