@@ -6,7 +6,7 @@ hold at that threshold. The scripts differ in how Ω is picked; that is `Connect
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -51,11 +51,11 @@ def connected_steps(
     Source: Rhemann et al., A perceptually motivated online benchmark for image matting, 2009.
     """
     growth = [_Growth(form, overlap.shape) for form in forms]
-    for level, threshold in enumerate(THRESHOLDS[1:], start=1):
+    for threshold in THRESHOLDS[1:]:
         inside = overlap >= _not_below(threshold)
         labels, sizes = _components(inside)
         for each in growth:
-            each.step(level, inside, labels, sizes)
+            each.step(inside, labels, sizes)
         if all(each.done for each in growth):
             break
     return [each.steps for each in growth]
@@ -91,23 +91,21 @@ class _Growth:
         self.connected = np.ones(shape, np.bool_)
         self.done = False
 
-    def step(
-        self, level: int, inside: Mask, labels: NDArray[np.int32], sizes: NDArray[np.int64]
-    ) -> None:
+    def step(self, inside: Mask, labels: NDArray[np.int32], sizes: NDArray[np.int64]) -> None:
         """Take one threshold: `sizes` counts the pixels of each label, 0 being the background."""
         if self.done:
             return
         largest = int(sizes[1:].max(initial=0))
         if self.form.background and sizes[0] >= largest:
             # It goes on winning, as it only grows with the threshold: these pixels stay to the end.
-            self.steps[self.connected & ~inside] = len(THRESHOLDS) - 1
-            self.steps[self.connected & inside] = level - 1
+            self.connected &= ~inside
+            self.steps[self.connected] = len(THRESHOLDS) - 1
             self.done = True
         elif largest == 0:
             self.done = True
         else:
             self.connected &= labels == self._pick(labels, sizes, largest)
-            self.steps[self.connected] = level
+            self.steps += self.connected
 
     def _pick(self, labels: NDArray[np.int32], sizes: NDArray[np.int64], largest: int) -> int:
         tied = np.flatnonzero(sizes[1:] == largest) + 1
@@ -118,18 +116,20 @@ class _Growth:
 
 
 def _components(inside: Mask) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(
-        inside.view(np.uint8), connectivity=4, ltype=cv2.CV_32S
-    )
-    sizes = stats[:, cv2.CC_STAT_AREA].astype(np.int64)
-    sizes[0] = inside.size - sizes[1:count].sum()
-    return np.asarray(labels, dtype=np.int32), sizes
+    """Label the 4-connected components and count their pixels; label 0 is the background."""
+    count, found = cv2.connectedComponents(inside.view(np.uint8), connectivity=4)
+    labels = np.asarray(found, dtype=np.int32)
+    # Counting runs instead of pixels takes a third of the time of OpenCV's own statistics.
+    flat = labels.ravel()
+    starts = np.concatenate(([0], np.flatnonzero(flat[1:] != flat[:-1]) + 1))
+    lengths = np.diff(starts, append=flat.size)
+    sizes = np.bincount(flat[starts], weights=lengths, minlength=count)
+    return labels, sizes.astype(np.int64)
 
 
 def _beyond_tolerance(alpha: NDArray[np.float32], last: NDArray[np.float64]) -> NDArray[np.float64]:
-    distance: NDArray[Any] = alpha - last
-    distance[distance < TOLERANCE] = 0.0
-    return distance
+    distance = alpha - last
+    return np.multiply(distance, distance >= TOLERANCE, out=distance)
 
 
 def _not_below(threshold: float) -> np.float32:

@@ -116,7 +116,8 @@ def gradient_error(
     _require_fit(prediction, truth, region)
     error = _gradient_magnitude(prediction, stretch)
     error -= _gradient_magnitude(truth, stretch)
-    return _sum(cv2.multiply(error, error), region) / SUM_SCALE
+    np.multiply(error, error, out=error)
+    return _sum(error, region) / SUM_SCALE
 
 
 def connectivity_error(
@@ -256,8 +257,8 @@ def _gradient_magnitude(alpha: Alpha, stretch: bool) -> NDArray[np.float64]:
     border = cv2.BORDER_REPLICATE
     along_x = cv2.sepFilter2D(alpha, cv2.CV_64F, slope, smooth, borderType=border)
     along_y = cv2.sepFilter2D(alpha, cv2.CV_64F, smooth, slope, borderType=border)
-    magnitude = cv2.magnitude(along_x, along_y)
+    magnitude = np.asarray(cv2.magnitude(along_x, along_y), dtype=np.float64)
     if stretch:
         low, high, _, _ = cv2.minMaxLoc(alpha)
-        magnitude *= 1.0 / (high - low) if high > low else 0.0
-    return np.asarray(magnitude, dtype=np.float64)
+        np.multiply(magnitude, 1.0 / (high - low) if high > low else 0.0, out=magnitude)
+    return magnitude

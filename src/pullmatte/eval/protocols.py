@@ -7,7 +7,6 @@ Source: the evaluation scripts of SDMatte, Deep Image Matting, Robust Video Matt
 SEMat, as definitions.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -19,15 +18,24 @@ from numpy.typing import NDArray
 from pullmatte.errors import PullmatteError
 from pullmatte.eval import metrics
 from pullmatte.eval.connectivity import DIM, DIM_BY_ROWS, GCA, Connectivity
+from pullmatte.eval.summary import mean_of, summarise
+
+__all__ = [
+    "PROTOCOLS",
+    "Protocol",
+    "find_protocol",
+    "measure",
+    "measure_alpha",
+    "measure_frames",
+    "quantise",
+    "summarise",
+    "to_evaluation_size",
+]
 
 Bytes = NDArray[np.uint8]
 Alpha = NDArray[np.float32]
 Mask = NDArray[np.bool_]
-Mean = Literal["clip", "sheet", "pooled"]
-FrameValues = Mapping[str, Sequence[float]]
 
-MEANS: tuple[Mean, ...] = ("clip", "sheet", "pooled")
-SHEET_COLUMNS = 700
 UNKNOWN = 128
 LONG_SIDE = 1024
 
@@ -167,7 +175,7 @@ def measure(
     frames = measure_frames(protocol, prediction, truth, trimap)
     if np.ndim(prediction) == 2:
         frames.pop("dtssd", None)
-    return {metric: _mean(values) for metric, values in frames.items()}
+    return {metric: mean_of(values) for metric, values in frames.items()}
 
 
 def measure_frames(
@@ -250,8 +258,8 @@ def to_evaluation_size(
     Args:
         protocol: a key of `PROTOCOLS`.
         prediction: float32 `h w` in [0, 1]. For a protocol at the original size it may have any
-            size (the whole image, stretched); for one at a long side it is the square of that
-            side with padding at the bottom or right.
+            size (the whole image, stretched); for one at a long side it has the truth's size,
+            or is the square of that side with padding at the bottom or right.
         truth: uint8 `H W`, at the original size.
         long_side: the longer side in pixels, for protocols that fix it.
 
@@ -266,11 +274,17 @@ def to_evaluation_size(
     """
     rules = find_protocol(protocol)
     _require_bytes("truth", truth, (2,))
+    if prediction.ndim != 2 or prediction.size == 0:
+        raise PullmatteError(f"The prediction has shape {prediction.shape}; give h w, not empty.")
     height, width = truth.shape
     if rules.size == "original":
         levels = _resize(_levels(prediction), height, width)
         return _unit(_to_bytes(rules, levels)), _unit(truth)
+    original = truth.shape
     height, width = _long_side_size(height, width, long_side)
+    if prediction.shape == original:
+        levels = _resize(_levels(prediction), height, width)
+        return _unit(_to_bytes(rules, levels)), _resize(_unit(truth), height, width)
     if prediction.shape[0] < height or prediction.shape[1] < width:
         raise PullmatteError(
             f"The prediction is {prediction.shape}; protocol {protocol} compares at "
@@ -298,54 +312,6 @@ def quantise(protocol: str, prediction: Alpha) -> Bytes:
     return _to_bytes(find_protocol(protocol), _levels(prediction))
 
 
-def summarise(
-    per_clip_frames: Mapping[str, FrameValues] | Sequence[FrameValues], mean: Mean = "clip"
-) -> dict[str, float]:
-    """Average the frame values of several clips.
-
-    Args:
-        per_clip_frames: for each clip what `measure_frames` gives.
-        mean: "clip" averages each clip, then the clips. "sheet" is the published spreadsheets'
-            mean: over clips for each frame index, then over the first 700 indices, so late
-            frames of long clips weigh more. "pooled" counts all frames alike.
-
-    Returns:
-        One mean for each metric. "clip" also gives `dtssd_without_frame0`, where the literal 0 of
-        each clip's first frame is left out.
-
-    Raises:
-        PullmatteError: there are no clips, their metrics differ or the mean is unknown.
-
-    Source: Robust Video Matting's evaluation, which writes the spreadsheet.
-    """
-    given = per_clip_frames
-    clips = list(given.values() if isinstance(given, Mapping) else given)
-    if mean not in MEANS:
-        raise PullmatteError(f"Unknown mean {mean!r}. Known: {', '.join(MEANS)}.")
-    if not clips or any(set(clip) != set(clips[0]) for clip in clips):
-        raise PullmatteError("Give at least one clip, and the same metrics for every clip.")
-    summary = {metric: _average([clip[metric] for clip in clips], mean) for metric in clips[0]}
-    if mean == "clip" and "dtssd" in summary:
-        later = [clip["dtssd"][1:] for clip in clips if len(clip["dtssd"]) > 1]
-        summary["dtssd_without_frame0"] = _average(later, mean)
-    return summary
-
-
-def _average(lists: Sequence[Sequence[float]], mean: Mean) -> float:
-    if mean == "pooled":
-        return _mean([value for values in lists for value in values])
-    if mean == "clip":
-        return _mean([_mean(values) for values in lists])
-    columns = min(SHEET_COLUMNS, max(len(values) for values in lists))
-    return _mean(
-        [_mean([values[at] for values in lists if len(values) > at]) for at in range(columns)]
-    )
-
-
-def _mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values) if len(values) else math.nan
-
-
 def _dtssd(pair: tuple[Alpha, Alpha], previous: tuple[Alpha, Alpha]) -> float:
     return metrics.dtssd(pair[0], previous[0], pair[1], previous[1])
 
@@ -357,12 +323,14 @@ def _unit(levels: Bytes) -> Alpha:
 def _levels(alpha: Alpha) -> Alpha:
     if not np.issubdtype(alpha.dtype, np.floating) or not np.isfinite(alpha).all():
         raise PullmatteError(f"The matte is {alpha.dtype}; give finite float32 in [0, 1].")
-    return np.clip(alpha.astype(np.float32) * np.float32(255), 0, 255)
+    levels: Alpha = np.clip(alpha.astype(np.float32) * np.float32(255), 0, 255)
+    return levels
 
 
 def _to_bytes(rules: Protocol, levels: Alpha) -> Bytes:
     half = np.float32(0.5 if rules.quantisation == "round" else 0.0)
-    return np.floor(levels + half).astype(np.uint8)
+    byte_levels: Bytes = np.floor(levels + half).astype(np.uint8)
+    return byte_levels
 
 
 def _resize(values: Alpha, height: int, width: int) -> Alpha:
@@ -384,9 +352,7 @@ def _regions(
         return [None] * count
     size = prediction.shape[-2:]
     if trimap.shape not in (prediction.shape, size):
-        raise PullmatteError(
-            f"The trimap is {trimap.shape}; give one of shape {prediction.shape}."
-        )
+        raise PullmatteError(f"The trimap is {trimap.shape}; give one of shape {prediction.shape}.")
     if trimap.dtype != np.uint8 and not np.issubdtype(trimap.dtype, np.floating):
         raise PullmatteError(f"The trimap is {trimap.dtype}; give uint8 with 0, 128 and 255.")
     unknown = trimap == (UNKNOWN if trimap.dtype == np.uint8 else 0.5)

@@ -98,6 +98,8 @@ def refuse_input(
 
 
 def _check_place(final: Path) -> None:
+    if "\0" in str(final):
+        raise WriteError(f"can't write {str(final)!r}: a file name can't hold a null character")
     try:
         if final.is_dir():
             raise WriteError(f"can't write {final}: {_ADVICE[errno.EISDIR]}")
@@ -106,9 +108,8 @@ def _check_place(final: Path) -> None:
             raise WriteError(f"can't write {final}: {_ADVICE[known]}")
         if final.exists() and not final.is_file():
             raise WriteError(f"can't write {final}: it is a device or pipe, expected a plain file")
-    except (OSError, ValueError) as error:
-        code = error if isinstance(error, OSError) else OSError(errno.EINVAL, str(error))
-        raise write_error(final, code) from error
+    except OSError as error:
+        raise write_error(final, error) from error
 
 
 def _same_file(first: Path, second: Path) -> bool:

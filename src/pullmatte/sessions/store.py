@@ -1,7 +1,7 @@
-"""Where alphas wait that were made before their turn to be handed out.
+"""Where predictions wait that were made before their turn to be handed out.
 
-A clip prompted in its middle is matted backward from there first; those alphas are put here and
-got again when the frames are handed out in order.
+A clip prompted in its middle is matted backward from there first; those predictions are put here
+and got again when the frames are handed out in order.
 """
 
 from typing import Any, Protocol
@@ -11,63 +11,64 @@ from numpy.typing import NDArray
 
 from pullmatte.models.protocol import Plane, Prediction
 
-FULL = 65535
+Planes = dict[str, NDArray[Any]]
+"""Named `H W` planes of unsigned integers."""
+_FULL = np.float32(65535)
+_TRIMAP_FULL = np.float32(254)
 
 
 class AlphaStore(Protocol):
-    """Put and get predictions by object and frame. What comes out is the same on every store."""
+    """Put and get planes by object and frame; what comes out is what went in."""
 
-    def put(self, name: str, frame: int, prediction: Prediction) -> None:
-        """Keep a prediction; its alpha is kept to 16 bits."""
+    def put(self, name: str, frame: int, planes: Planes) -> None:
+        """Keep the planes of object `name` on a frame."""
         ...
 
-    def get(self, name: str, frame: int) -> Prediction:
+    def get(self, name: str, frame: int) -> Planes:
         """Return what was put.
 
         Raises:
             KeyError: If nothing was.
         """
         ...
-
-
-def pack(prediction: Prediction) -> dict[str, NDArray[Any]]:
-    """Turn a prediction into small integer planes: alpha in 16 bits, the rest in 8."""
-    planes: dict[str, NDArray[Any]] = {
-        "alpha": np.rint(prediction.alpha * np.float32(FULL)).astype(np.uint16)
-    }
-    if prediction.mask is not None:
-        planes["mask"] = prediction.mask.astype(np.uint8) * 255
-    if prediction.trimap is not None:
-        planes["trimap"] = np.rint(prediction.trimap * 254).astype(np.uint8)
-    return planes
-
-
-def unpack(planes: dict[str, NDArray[Any]]) -> Prediction:
-    """Undo `pack`."""
-    alpha: Plane = planes["alpha"].astype(np.float32) / np.float32(FULL)
-    mask = planes.get("mask")
-    trimap = planes.get("trimap")
-    return Prediction(
-        alpha=alpha,
-        mask=None if mask is None else mask > 0,
-        trimap=None if trimap is None else trimap.astype(np.float32) / np.float32(254),
-    )
 
 
 class MemoryStore:
     """Keeps everything in memory; for clips that fit."""
 
     def __init__(self) -> None:
-        self._planes: dict[tuple[str, int], dict[str, NDArray[Any]]] = {}
+        self._planes: dict[tuple[str, int], Planes] = {}
 
-    def put(self, name: str, frame: int, prediction: Prediction) -> None:
-        """Keep a prediction; its alpha is kept to 16 bits."""
-        self._planes[name, frame] = pack(prediction)
+    def put(self, name: str, frame: int, planes: Planes) -> None:
+        """Keep the planes of object `name` on a frame."""
+        self._planes[name, frame] = planes
 
-    def get(self, name: str, frame: int) -> Prediction:
+    def get(self, name: str, frame: int) -> Planes:
         """Return what was put.
 
         Raises:
             KeyError: If nothing was.
         """
-        return unpack(self._planes[name, frame])
+        return self._planes[name, frame]
+
+
+def pack(prediction: Prediction) -> Planes:
+    """Turn a prediction into integer planes: alpha in 16 bits, mask and trimap in 8."""
+    planes: Planes = {"alpha": np.rint(prediction.alpha * _FULL).astype(np.uint16)}
+    if prediction.mask is not None:
+        planes["mask"] = prediction.mask.astype(np.uint8) * np.uint8(255)
+    if prediction.trimap is not None:
+        planes["trimap"] = np.rint(prediction.trimap * _TRIMAP_FULL).astype(np.uint8)
+    return planes
+
+
+def unpack(planes: Planes) -> Prediction:
+    """Undo `pack`."""
+    alpha: Plane = planes["alpha"].astype(np.float32) / _FULL
+    mask = planes.get("mask")
+    trimap = planes.get("trimap")
+    return Prediction(
+        alpha=alpha,
+        mask=None if mask is None else mask > 0,
+        trimap=None if trimap is None else trimap.astype(np.float32) / _TRIMAP_FULL,
+    )

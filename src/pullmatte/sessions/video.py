@@ -18,7 +18,7 @@ from pullmatte.models.protocol import Image, Memory, Model, Opacity, Prediction
 from pullmatte.prompts import DEFAULT_OBJECT, Box, FramePrompt, Mask, Prompt, PromptFile, Trimap
 from pullmatte.sessions.clip import FrameSource
 from pullmatte.sessions.image import clip_for_model, make_matte, or_whole_frame
-from pullmatte.sessions.store import AlphaStore, MemoryStore
+from pullmatte.sessions.store import AlphaStore, MemoryStore, pack, unpack
 
 Direction = Literal["both", "forward", "backward"]
 State = dict[str, NDArray[Any]]
@@ -126,7 +126,7 @@ class VideoSession:
             The number of each frame that is done, falling.
         """
         spans = {name: self._stored_span(name, direction) for name in self._require_objects()}
-        first = max(spans.values())
+        first = self.frames_behind(direction)
         self._opacity = opacity
         if resume is not None:
             first = self._restore(resume)
@@ -137,7 +137,7 @@ class VideoSession:
             for name, stop in spans.items():
                 if frame.index < stop:
                     prediction = self._advance(name, frame.index, encoded)
-                    self._store.put(name, frame.index, prediction)
+                    self._store.put(name, frame.index, pack(prediction))
             yield frame.index
         self._memories = {}
         self._prepared = (direction, len(self._entries))
@@ -186,6 +186,10 @@ class VideoSession:
                 for name in names
             }
             yield FrameMattes(frame.index, frame.time_s, frame.image, mattes)
+
+    def frames_behind(self, direction: Direction = "both") -> int:
+        """Count the frames that `prepare` has to make."""
+        return max(self._stored_span(name, direction) for name in self._require_objects())
 
     def state(self, next_frame: int) -> State:
         """Return all that tracking remembers, as named arrays of constant size.
@@ -245,7 +249,7 @@ class VideoSession:
         prompted = self._prompted(name)
         at_first = direction == "both" and frame == prompted[0]
         if frame < stored and not at_first:
-            return self._store.get(name, frame)
+            return unpack(self._store.get(name, frame))
         if frame < prompted[0] or direction == "backward":
             return _absent(encoded.image)
         return self._advance(name, frame, encoded.get())

@@ -1,0 +1,86 @@
+"""The command: verbs, errors as one line, exit codes.
+
+Exit 0 when all is done, 2 when the user's input can't be used (one line on stderr says what came,
+what was expected and what to do), 1 when part of a batch failed.
+"""
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from pullmatte import __version__
+from pullmatte.cli import doctor, image, models, video
+from pullmatte.cli import eval as evaluation
+from pullmatte.errors import PullmatteError
+
+# Typer has carried its own click since 0.26; the base class is the same in both.
+_UsageError: Any = typer.BadParameter.__bases__[0]
+
+app = typer.Typer(
+    name="pullmatte",
+    help="Pull a matte of anything, in a photo or a video, from a click, a box, a rough mask or "
+    "a trimap.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("image")(image.image_command)
+app.command("video")(video.video_command)
+app.command("eval")(evaluation.eval_command)
+app.add_typer(models.app, name="models")
+app.command("doctor")(doctor.doctor_command)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"pullmatte {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show version.")
+    ] = False,
+) -> None:
+    """Take the options that stand before a verb."""
+
+
+def main() -> None:
+    """Run the command and end the process with its exit code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command.
+
+    Args:
+        arguments: What stands after ``pullmatte``.
+
+    Returns:
+        The exit code.
+    """
+    try:
+        return app(arguments, standalone_mode=False) or 0
+    except PullmatteError as error:
+        return _complain(str(error))
+    except typer.Exit as finished:
+        return finished.exit_code
+    except (typer.Abort, KeyboardInterrupt):
+        typer.echo("pullmatte: stopped", err=True)
+        return 130
+    except BrokenPipeError:
+        # The reader of our output went away, as `head` does.
+        sys.stderr.close()
+        return 141
+    except _UsageError as error:
+        return _complain(f"{error.format_message().rstrip('.')}; see pullmatte --help")
+    except MemoryError:
+        return _complain("out of memory: give a smaller image, or close other programs")
+
+
+def _complain(message: str) -> int:
+    typer.echo(f"pullmatte: {' '.join(message.split())}", err=True)
+    return 2

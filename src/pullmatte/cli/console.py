@@ -1,0 +1,183 @@
+"""What the command line says: start line and progress on stderr, JSON lines on stdout."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from pullmatte.errors import PromptError, PullmatteError, UnsupportedFormat
+from pullmatte.prompts import PromptFile
+
+if TYPE_CHECKING:
+    from pullmatte.models import ModelSpec
+    from pullmatte.models.protocol import Opacity
+
+Progress = Callable[[int, int], None]
+"""Called with the frames done and the frames in all."""
+
+
+def start_line(spec: "ModelSpec", note: str, *, quiet: bool) -> None:
+    """Say once which model runs, where, in what precision, under what licence."""
+    if quiet:
+        return
+    use = "commercial use allowed" if spec.commercial_use else "NO commercial use"
+    say(f"pullmatte: {spec.name} · cpu · float32 · {spec.licence}, {use} · {note}")
+
+
+def say(text: str) -> None:
+    """Put a line on stderr."""
+    sys.stderr.write(text + "\n")
+
+
+def emit(record: dict[str, Any], *, to_stderr: bool = False) -> None:
+    """Put a JSON line on stdout, or on stderr where stdout carries a picture."""
+    stream = sys.stderr if to_stderr else sys.stdout
+    stream.write(json.dumps(record, ensure_ascii=False) + "\n")
+    stream.flush()
+
+
+@contextmanager
+def progress_bar(label: str, *, quiet: bool) -> Iterator[Progress]:
+    """Show frames and time left on stderr; plain lines when it is no terminal."""
+    if quiet:
+        yield lambda done, total: None
+    elif sys.stderr.isatty():
+        with _rich_bar(label) as advance:
+            yield advance
+    else:
+        yield _plain_lines(label)
+
+
+@contextmanager
+def _rich_bar(label: str) -> Iterator[Progress]:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("frames ·"),
+        TimeElapsedColumn(),
+        TextColumn("· left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(label, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _plain_lines(label: str) -> Progress:
+    """Say every tenth part on a line of its own."""
+    said = -1
+
+    def advance(done: int, total: int) -> None:
+        nonlocal said
+        tenth = 10 * done // max(total, 1)
+        if tenth > said:
+            said = tenth
+            say(f"{label}: {done}/{total} frames")
+
+    return advance
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that no model here can run on.
+
+    Raises:
+        PullmatteError: If it is neither ``auto`` nor ``cpu``.
+    """
+    if device not in ("auto", "cpu"):
+        raise PullmatteError(
+            f"--device {device!r}: the models here run on the CPU; give auto or cpu"
+        )
+
+
+def as_opacity(text: str) -> "Opacity":
+    """Read ``--opacity``.
+
+    Raises:
+        PromptError: If it is none of the known values.
+    """
+    from pullmatte.models.protocol import Opacity
+
+    for known in get_args(Opacity):
+        if text == known:
+            opacity: Opacity = known
+            return opacity
+    raise PromptError(f"--opacity {text!r}: give one of {', '.join(get_args(Opacity))}")
+
+
+def as_background(text: str | None) -> str | Path | None:
+    """Read ``--bg``: a file that exists, else a colour or ``checker``.
+
+    Raises:
+        PullmatteError: If it is neither.
+    """
+    if text is None or text == "checker":
+        return text
+    if Path(text).is_file():
+        return Path(text)
+    from PIL import ImageColor
+
+    try:
+        ImageColor.getrgb(text)
+    except ValueError:
+        raise PullmatteError(
+            f"--bg {text!r} is no file and no colour: give a picture that exists, "
+            "a colour like white or #00ff00, or checker"
+        ) from None
+    return text
+
+
+def as_sides(text: str | None, known: tuple[str, ...]) -> tuple[str, ...]:
+    """Read ``--side``.
+
+    Raises:
+        PullmatteError: If it names something that isn't made.
+    """
+    sides = tuple(part.strip() for part in (text or "").split(",") if part.strip())
+    for side in sides:
+        if side not in known:
+            raise PullmatteError(f"--side {side!r}: give any of {', '.join(known)}")
+    return sides
+
+
+def is_premultiplied(text: str | None) -> bool | None:
+    """Read ``--alpha-mode``; None is each format's habit.
+
+    Raises:
+        PullmatteError: If it is neither of the two.
+    """
+    if text not in (None, "straight", "premultiplied"):
+        raise PullmatteError(f"--alpha-mode {text!r}: give straight or premultiplied")
+    return None if text is None else text == "premultiplied"
+
+
+def check_bits(bits: int | None) -> None:
+    """Refuse bit depths that no format here has.
+
+    Raises:
+        UnsupportedFormat: If it is neither 8 nor 16.
+    """
+    if bits not in (None, 8, 16):
+        raise UnsupportedFormat(f"--bits {bits}: give 8 or 16")
+
+
+def save_prompts(prompts: PromptFile, path: Path | None) -> None:
+    """Write ``--save-prompts``.
+
+    Raises:
+        WriteError: If it can't be written.
+    """
+    if path is not None:
+        prompts.save(path)

@@ -1,0 +1,137 @@
+"""``pullmatte eval``: a model over a data set, measured by a published protocol."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, get_args
+
+import typer
+
+from pullmatte.cli import console
+from pullmatte.cli import options as o
+from pullmatte.errors import PullmatteError
+from pullmatte.models import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from pullmatte.data.layouts import Dataset
+    from pullmatte.data.prompt_simulation import Kind
+    from pullmatte.eval.run import OpacityChoice, Run
+
+
+def eval_command(
+    dataset: Annotated[
+        Path, typer.Option("--dataset", "-d", metavar="FOLDER", help="The data set's folder.")
+    ],
+    model: o.ModelName = DEFAULT_MODEL,
+    prompt: Annotated[
+        str, typer.Option("--prompt", help="Any of box,point,mask,trimap, with commas.")
+    ] = "box,point,mask,trimap",
+    protocol: Annotated[
+        str, typer.Option("--protocol", help="sdmatte, dim, semat, vm-hr or vm-lr.")
+    ] = "sdmatte",
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the prompts.")] = 0,
+    points: Annotated[int, typer.Option("--points", help="Points in a point prompt.")] = 10,
+    layout: Annotated[
+        str | None, typer.Option("--layout", help="The folder's layout; found out unless given.")
+    ] = None,
+    trimaps: Annotated[
+        str | None,
+        typer.Option(
+            "--trimaps", metavar="FOLDER", help="Other trimaps in the data set, like trimap2."
+        ),
+    ] = None,
+    opacity: Annotated[
+        str, typer.Option("--opacity", help="dataset, auto, opaque or transparent.")
+    ] = "dataset",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FOLDER",
+            help="Results; eval_DATASET_MODEL_PROTOCOL if not given.",
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume/--restart", help="Go on with the results in --out.")
+    ] = True,
+    worst: Annotated[
+        int, typer.Option("--worst", metavar="N", help="Draw the N worst cases as worst.png.")
+    ] = 0,
+    limit: Annotated[
+        int | None, typer.Option("--limit", metavar="N", help="Only the first N images.")
+    ] = None,
+    device: o.Device = "auto",
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> int:
+    """Measure a model on a data set with prompts simulated from its alphas."""
+    console.check_device(device)
+    kinds = _as_kinds(prompt)
+    known_opacity = _as_opacity(opacity)
+
+    from pullmatte.data.layouts import open_dataset
+    from pullmatte.eval.protocols import find_protocol
+    from pullmatte.eval.run import evaluate
+    from pullmatte.sessions.load import load
+
+    rules = find_protocol(protocol)
+    if worst < 0:
+        raise PullmatteError(f"--worst {worst}: give 0 or more")
+    data = open_dataset(dataset, layout, trimaps)
+    matter = load(model)
+    note = f"{data.layout.title}, {len(data.samples)} images, protocol {rules.name}, seed {seed}"
+    console.start_line(matter.spec, note, quiet=quiet)
+    with console.progress_bar("eval", quiet=quiet) as progress:
+        run = evaluate(
+            matter,
+            data,
+            kinds,
+            out=out or Path(f"eval_{data.name}_{matter.spec.name}_{protocol}"),
+            seed=seed,
+            protocol=protocol,
+            point_count=points,
+            opacity=known_opacity,
+            resume=resume,
+            limit=limit,
+            progress=progress,
+        )
+    return _report(run, worst, data, as_json=as_json, quiet=quiet)
+
+
+def _as_kinds(text: str) -> "tuple[Kind, ...]":
+    from pullmatte.data.prompt_simulation import KINDS
+
+    named = [part.strip() for part in text.split(",") if part.strip()]
+    unknown = [part for part in named if part not in KINDS]
+    if unknown or not named:
+        raise PullmatteError(f"--prompt {text!r}: give any of {','.join(KINDS)}")
+    return tuple(kind for kind in KINDS if kind in named)
+
+
+def _as_opacity(text: str) -> "OpacityChoice":
+    from pullmatte.eval.run import OpacityChoice
+
+    for known in get_args(OpacityChoice):
+        if text == known:
+            choice: OpacityChoice = known
+            return choice
+    raise PullmatteError(f"--opacity {text!r}: give one of {', '.join(get_args(OpacityChoice))}")
+
+
+def _report(run: "Run", worst: int, data: "Dataset", *, as_json: bool, quiet: bool) -> int:
+    """Write and show the tables; return 1 if some image failed."""
+    from pullmatte.eval.contact_sheet import write_contact_sheet
+    from pullmatte.eval.report import as_dict, mean_table, statement, write_report
+
+    written = list(write_report(run))
+    sheet = write_contact_sheet(run, data, worst) if worst else None
+    written += [sheet] if sheet else []
+    if as_json:
+        console.emit(as_dict(run))
+    else:
+        lines = [f"{term}: {text}" for term, text in statement(run).items()]
+        typer.echo("\n".join([*lines, "", mean_table(run)]))
+    if not quiet:
+        console.say(f"pullmatte: wrote {', '.join(str(path) for path in written)}")
+    for result in run.failed:
+        console.say(f"pullmatte: {result.name}, {result.kind}: {result.error}")
+    return 1 if run.failed else 0

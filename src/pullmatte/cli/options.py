@@ -1,0 +1,122 @@
+"""Options that several verbs share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+_PROMPTS = "What to matte (none: the whole frame as a box)"
+_OUTPUT = "Output"
+_RUN = "Run"
+
+Points = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--point",
+        metavar="[NAME=]X,Y[,-][@FRAME]",
+        help="A click; ',-' excludes. Repeatable.",
+        rich_help_panel=_PROMPTS,
+    ),
+]
+Boxes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--box",
+        metavar="[NAME=]X0,Y0,X1,Y1[@FRAME]",
+        help="A box around the object. Repeatable.",
+        rich_help_panel=_PROMPTS,
+    ),
+]
+Masks = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--mask",
+        metavar="[NAME=]FILE[@FRAME]",
+        help="A rough mask picture, white on black. Repeatable.",
+        rich_help_panel=_PROMPTS,
+    ),
+]
+Trimaps = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--trimap",
+        metavar="[NAME=]FILE[@FRAME]",
+        help="A trimap picture: black, grey, white. Repeatable.",
+        rich_help_panel=_PROMPTS,
+    ),
+]
+PromptsFile = Annotated[
+    Path | None,
+    typer.Option("--prompts", metavar="FILE.json", help="Saved prompts.", rich_help_panel=_PROMPTS),
+]
+SavePrompts = Annotated[
+    Path | None,
+    typer.Option(
+        "--save-prompts",
+        metavar="FILE.json",
+        help="Save the prompts of this command.",
+        rich_help_panel=_PROMPTS,
+    ),
+]
+ModelName = Annotated[
+    str,
+    typer.Option(
+        "--model", "-m", help="Which model; see 'pullmatte models list'.", rich_help_panel=_RUN
+    ),
+]
+Device = Annotated[
+    str, typer.Option("--device", help="Where the model runs: auto or cpu.", rich_help_panel=_RUN)
+]
+OpacityName = Annotated[
+    str,
+    typer.Option("--opacity", help="The object: auto, opaque, transparent.", rich_help_panel=_RUN),
+]
+Json = Annotated[
+    bool, typer.Option("--json", help="Report as JSON lines on stdout.", rich_help_panel=_RUN)
+]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="No progress, only errors.", rich_help_panel=_RUN)
+]
+OnlyAlpha = Annotated[
+    bool,
+    typer.Option("--only-alpha", help="Write the alpha alone, in grey.", rich_help_panel=_OUTPUT),
+]
+Background = Annotated[
+    str | None,
+    typer.Option(
+        "--bg",
+        metavar="COLOUR|checker|FILE",
+        help="Composite over this instead of cutting out.",
+        rich_help_panel=_OUTPUT,
+    ),
+]
+Foreground = Annotated[
+    bool,
+    typer.Option(
+        "--foreground/--no-foreground",
+        help="Estimate the object's own colours, free of the old background.",
+        rich_help_panel=_OUTPUT,
+    ),
+]
+AlphaMode = Annotated[
+    str | None,
+    typer.Option(
+        "--alpha-mode",
+        metavar="straight|premultiplied",
+        help="EXR is premultiplied, all else straight, unless given.",
+        rich_help_panel=_OUTPUT,
+    ),
+]
+Depth = Annotated[
+    int | None,
+    typer.Option("--bits", help="8 or 16 bits a channel; as the input.", rich_help_panel=_OUTPUT),
+]
+Sides = Annotated[
+    str | None,
+    typer.Option(
+        "--side",
+        metavar="trimap,mask,foreground,alpha",
+        help="Further results to write beside the main one.",
+        rich_help_panel=_OUTPUT,
+    ),
+]

@@ -1,0 +1,1 @@
+"""Data sets: how their folders are laid out, and prompts made from their alphas."""

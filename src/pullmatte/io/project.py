@@ -1,0 +1,107 @@
+"""A folder on disk that holds what a long run must not lose."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pullmatte.errors import ReadError, WriteError
+from pullmatte.io.atomic import replacing
+
+Arrays = dict[str, NDArray[Any]]
+
+
+class FolderStore:
+    """Integer planes by object and frame, as PNG files: ``<frame>/<object>.<plane>.png``."""
+
+    def __init__(self, folder: Path) -> None:
+        """Use `folder`, made when the first plane comes."""
+        self._folder = folder
+
+    def put(self, name: str, frame: int, planes: Arrays) -> None:
+        """Keep `H W` planes of 8 or 16 bits, whole or not at all.
+
+        Raises:
+            WriteError: If they can't be written.
+        """
+        folder = self._of_frame(frame)
+        make_folder(folder)
+        for plane, array in planes.items():
+            with replacing(folder / f"{name}.{plane}.png") as partial:
+                partial.write_bytes(_png(array))
+
+    def get(self, name: str, frame: int) -> Arrays:
+        """Return what was put.
+
+        Raises:
+            KeyError: If nothing was.
+            ReadError: If a file was damaged since.
+        """
+        planes: Arrays = {}
+        for path in self._of_frame(frame).glob("*.png"):
+            owner, plane, _ = path.name.rsplit(".", 2)
+            # Hidden files are what a killed run left half written.
+            if owner == name and not path.name.startswith("."):
+                planes[plane] = _read_png(path)
+        if not planes:
+            raise KeyError((name, frame))
+        return planes
+
+    def _of_frame(self, frame: int) -> Path:
+        return self._folder / f"{frame:08d}"
+
+
+def _png(array: NDArray[Any]) -> bytes:
+    done, data = cv2.imencode(".png", array, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    assert done, "OpenCV writes 8- and 16-bit planes"
+    return data.tobytes()
+
+
+def _read_png(path: Path) -> NDArray[Any]:
+    data = np.frombuffer(path.read_bytes(), np.uint8)
+    array = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    if array is None:
+        raise ReadError(f"damaged file {path}: delete it and start the run again")
+    return array
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it.
+
+    Raises:
+        WriteError: If that fails.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WriteError(f"can't make the folder {folder}: {error.strerror}") from error
+
+
+def save_arrays(path: Path, arrays: Arrays) -> None:
+    """Write named arrays, whole or not at all; names may hold any character.
+
+    Raises:
+        WriteError: If the file can't be written.
+    """
+    names = list(arrays)
+    numbered = {f"a{number}": arrays[name] for number, name in enumerate(names)}
+    numbered["names"] = np.array(json.dumps(names))
+    with replacing(path) as partial, partial.open("wb") as handle:
+        np.savez(handle, allow_pickle=False, **numbered)
+
+
+def load_arrays(path: Path) -> Arrays:
+    """Read what `save_arrays` wrote.
+
+    Raises:
+        ReadError: If the file is missing or damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            names = json.loads(str(archive["names"]))
+            return {name: archive[f"a{number}"] for number, name in enumerate(names)}
+    except (OSError, ValueError, KeyError) as error:
+        raise ReadError(f"can't read {path}: start the run again without --resume") from error

@@ -1,0 +1,178 @@
+"""Joining segments and sound into the final file: packets are moved, nothing is encoded again."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.audio.stream import AudioStream
+from av.container import OutputContainer
+from av.packet import Packet
+from av.stream import Stream
+from av.video.stream import VideoStream
+
+from pullmatte.errors import ReadError, UnsupportedFormat, WriteError
+from pullmatte.io.clip import VideoInfo
+from pullmatte.io.video_formats import Encoding
+
+
+def join(
+    segments: list[Path],
+    destination: Path,
+    encoding: Encoding,
+    info: VideoInfo,
+    audio_from: Path | None,
+    alpha_mode: str,
+) -> None:
+    """Write the final file.
+
+    Args:
+        segments: Complete segments in order.
+        destination: The (temporary) file to write.
+        encoding: How the segments were encoded.
+        info: The clip's facts; its timestamps are given to the packets.
+        audio_from: File whose sound streams are copied, or None.
+        alpha_mode: "straight" or "premultiplied", stated in the file's comment.
+
+    Raises:
+        WriteError: A segment doesn't hold the frames that it should.
+        av.FFmpegError: FFmpeg can't write.
+    """
+    options = {"fflags": "+bitexact"}
+    if encoding.muxer == "mp4":
+        options["movflags"] = "+faststart"
+    if encoding.muxer in {"matroska", "webm"}:
+        # AAC begins before zero; FFmpeg would shift the picture by as much.
+        options["avoid_negative_ts"] = "disabled"
+    with ExitStack() as stack:
+        output = stack.enter_context(
+            av.open(os.fspath(destination), "w", format=encoding.muxer, container_options=options)
+        )
+        first = stack.enter_context(av.open(os.fspath(segments[0])))
+        video = _add_video(output, first.streams.video[0], encoding, info)
+        output.metadata["comment"] = f"pullmatte: {alpha_mode} alpha"
+        sound: Iterator[Packet[Stream]] = iter(())
+        if audio_from is not None:
+            source = stack.enter_context(av.open(os.fspath(audio_from)))
+            copies = {
+                stream.index: output.add_stream_from_template(stream)
+                for stream in source.streams.audio
+            }
+            sound = _sound(source.demux(source.streams.audio), copies) if copies else sound
+        _interleave(output, _pictures(segments, video, info), sound)
+
+
+def check_audio(audio_from: Path | None, encoding: Encoding, destination: Path) -> list[str]:
+    """Find out at once whether the container takes the sound as it is.
+
+    Args:
+        audio_from: File with sound, or None.
+        encoding: How the output is encoded.
+        destination: The output, for messages.
+
+    Returns:
+        Remarks for the user.
+
+    Raises:
+        UnsupportedFormat: The container can't hold a sound stream of that codec.
+        ReadError: The file can't be read.
+    """
+    if audio_from is None:
+        return []
+    try:
+        source = av.open(os.fspath(audio_from))
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise ReadError(f"can't read sound from {audio_from}: expected a video file") from error
+    with source:
+        for stream in source.streams.audio:
+            try:
+                with av.open(io.BytesIO(), "w", format=encoding.muxer) as trial:
+                    trial.add_stream_from_template(stream)
+                    trial.start_encoding()
+            except (av.FFmpegError, ValueError) as error:
+                raise UnsupportedFormat(
+                    f"{destination.name}: {encoding.muxer} can't hold {stream.codec_context.name} "
+                    "sound; use .mkv or .mov, or --no-audio"
+                ) from error
+    return []
+
+
+def _add_video(
+    output: OutputContainer, template: VideoStream, encoding: Encoding, info: VideoInfo
+) -> VideoStream:
+    stream = output.add_stream_from_template(template)
+    stream.time_base = info.time_base
+    context = stream.codec_context
+    context.sample_aspect_ratio = info.sample_aspect_ratio
+    if encoding.muxer == "mov" and encoding.tag is not None:
+        context.codec_tag = encoding.tag
+    if "alpha_mode" in template.metadata:
+        stream.metadata["alpha_mode"] = template.metadata["alpha_mode"]
+    return stream
+
+
+def _pictures(
+    segments: list[Path], stream: VideoStream, info: VideoInfo
+) -> Iterator[Packet[Stream]]:
+    """The segments' packets with the source's timestamps."""
+    number = 0
+    for path in segments:
+        with av.open(os.fspath(path)) as segment:
+            for packet in segment.demux(segment.streams.video[0]):
+                if packet.size == 0:
+                    continue
+                if number >= info.frame_count:
+                    raise _unfit(path)
+                packet.stream = stream
+                packet.time_base = info.time_base
+                packet.pts = packet.dts = info.pts[number]
+                packet.duration = _duration(info, number)
+                number += 1
+                yield packet  # type: ignore[misc]
+    if number != info.frame_count:
+        raise _unfit(segments[-1])
+
+
+def _duration(info: VideoInfo, number: int) -> int:
+    if number + 1 < info.frame_count:
+        return info.pts[number + 1] - info.pts[number]
+    return info.last_duration
+
+
+def _sound(
+    packets: Iterator[Packet[AudioStream]], copies: dict[int, AudioStream]
+) -> Iterator[Packet[Stream]]:
+    for packet in packets:
+        if packet.size:
+            packet.stream = copies[packet.stream_index]
+            yield packet  # type: ignore[misc]
+
+
+def _interleave(
+    output: OutputContainer, pictures: Iterator[Packet[Stream]], sound: Iterator[Packet[Stream]]
+) -> None:
+    """Mux both in the order of time, so that neither piles up in memory."""
+    waiting = next(sound, None)
+    for picture in pictures:
+        time = _time(picture)
+        while waiting is not None and _time(waiting) <= time:
+            output.mux_one(waiting)
+            waiting = next(sound, None)
+        output.mux_one(picture)
+    while waiting is not None:
+        output.mux_one(waiting)
+        waiting = next(sound, None)
+
+
+def _time(packet: Packet[Stream]) -> Fraction:
+    stamp = packet.dts if packet.dts is not None else packet.pts
+    return Fraction(stamp or 0) * packet.time_base
+
+
+def _unfit(path: Path) -> WriteError:
+    return WriteError(f"{path} doesn't hold the frames that it should; run again without --resume")
