@@ -171,6 +171,8 @@ def test_unusable_requests_are_refused(folder):
         run(folder, protocol="sad")
     with pytest.raises(PullmatteError, match="Limit 0"):
         run(folder, limit=0)
+    with pytest.raises(PullmatteError, match="0 points"):
+        run(folder, point_count=0)
     with pytest.raises(PullmatteError, match="Seed -1"):
         run(folder, seed=-1)
     for path in (folder / "trimap").iterdir():

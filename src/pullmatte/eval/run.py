@@ -172,12 +172,12 @@ def evaluate(
         The run with all results that its folder holds.
 
     Raises:
-        PullmatteError: the protocol or a kind of prompt is unknown, or the folder holds a run
-            with other settings.
+        PullmatteError: the protocol or a kind of prompt is unknown, a number is out of range, or
+            the folder holds a run with other settings.
         DatasetError: the data set can't be used, or has no trimaps and the protocol needs them.
         WriteError: the folder can't be written.
     """
-    kinds = _checked(prompts, seed, limit)
+    kinds = _checked(prompts, seed, limit, point_count)
     data = dataset if isinstance(dataset, Dataset) else open_dataset(dataset)
     if find_protocol(protocol).region == "unknown" and not data.trimaps:
         raise DatasetError(
@@ -262,13 +262,17 @@ def make_prompt(sample: Sample, kind: Kind, alpha: NDArray[np.uint8], settings: 
     )
 
 
-def _checked(prompts: Sequence[Kind], seed: int, limit: int | None) -> tuple[Kind, ...]:
+def _checked(
+    prompts: Sequence[Kind], seed: int, limit: int | None, point_count: int
+) -> tuple[Kind, ...]:
     unknown = [kind for kind in prompts if kind not in KINDS]
     if unknown or not prompts:
         came = ", ".join(map(repr, unknown)) or "none"
         raise PromptError(f"Unknown kind of prompt: {came}. Give any of {', '.join(KINDS)}.")
     if seed < 0:
         raise PullmatteError(f"Seed {seed}: give 0 or more.")
+    if point_count < 1:
+        raise PullmatteError(f"{point_count} points: give 1 or more.")
     if limit is not None and limit < 1:
         raise PullmatteError(f"Limit {limit}: give 1 or more, or leave it out.")
     return tuple(dict.fromkeys(prompts))

@@ -209,7 +209,9 @@ def _check(image: Array | None, channels: dict[str, Array], name: str) -> None:
     shapes = {plane.shape for plane in planes.values()}
     if len(shapes) > 1 or len(min(shapes)) != 2 or 0 in min(shapes):
         known = ", ".join(map(str, sorted(shapes)))
-        raise WriteError(f"can't write {name}: its channels have the shapes {known}, expected one H W")
+        raise WriteError(
+            f"can't write {name}: its channels have the shapes {known}, expected one H W"
+        )
     if not all(np.isfinite(plane).all() for plane in planes.values()):
         raise WriteError(f"can't write {name}: NaN or infinity in it, expected finite values")
 

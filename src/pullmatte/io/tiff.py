@@ -28,7 +28,6 @@ def encode_tiff(
     associated: bool = False,
     icc: bytes | None = None,
     description: str = "",
-    compression: int = 4,
 ) -> bytes:
     """Encode grey, RGB or RGBA samples, deflated, first page only.
 
@@ -37,7 +36,6 @@ def encode_tiff(
         associated: Whether the colours of `H W 4` are already multiplied by alpha.
         icc: Profile to embed unchanged.
         description: Text for ImageDescription.
-        compression: zlib's level, 0 to 9.
 
     Returns:
         The file's bytes, the same for the same input.
@@ -48,7 +46,7 @@ def encode_tiff(
     samples = np.ascontiguousarray(pixels.reshape(*pixels.shape[:2], -1))
     height, width, channels = samples.shape
     rows = max(1, _STRIP_BYTES // (width * channels * samples.itemsize))
-    strips = [_strip(samples[top : top + rows], compression) for top in range(0, height, rows)]
+    strips = [_strip(samples[top : top + rows]) for top in range(0, height, rows)]
     if sum(map(len, strips)) > _LIMIT:
         raise ValueError("more than 4 GiB, which TIFF can't address; use PNG or EXR")
     entries: dict[int, tuple[str, list[int] | bytes]] = {
@@ -74,13 +72,14 @@ def encode_tiff(
     return _assemble(entries, strips)
 
 
-def _strip(samples: Samples, compression: int) -> bytes:
+def _strip(samples: Samples) -> bytes:
     """Subtract each pixel's left neighbour (modulo 2^bits), store little-endian, deflate."""
     step = samples.copy()
     step[:, 1:] -= samples[:, :-1]
     if sys.byteorder == "big":
         step = step.byteswap()
-    return zlib.compress(step.tobytes(), compression)
+    packer = zlib.compressobj(1, strategy=zlib.Z_RLE)
+    return packer.compress(step.tobytes()) + packer.flush()
 
 
 def _assemble(entries: dict[int, tuple[str, list[int] | bytes]], strips: list[bytes]) -> bytes:

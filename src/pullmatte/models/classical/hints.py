@@ -102,7 +102,8 @@ def _stamp(
 
 FILL = 0.6
 STEEP = 4.0
-GROW = 0.35
+POWER = 2.5
+GROW = 0.0
 
 
 def _box_prior(
@@ -122,7 +123,7 @@ def _box_prior(
     y0, y1 = (y0 - grow_y * (y0 < slack_y), y1 + grow_y * (y1 > height - slack_y))
     dx = np.abs(xs - (x0 + x1) / 2) / max(1e-3, (x1 - x0) / 2)
     dy = np.abs(ys - (y0 + y1) / 2) / max(1e-3, (y1 - y0) / 2)
-    radius = (dx**2.5 + dy**2.5) ** (1 / 2.5)
+    radius = (dx**POWER + dy**POWER) ** (1 / POWER)
     middle = np.quantile(radius[~outside], FILL) if not outside.all() else 1.0
     logits = np.clip(STEEP * (1 - radius / max(1e-3, float(middle))), -2.5, 2.5)
     return logits.astype(np.float32), outside
