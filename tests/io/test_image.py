@@ -344,6 +344,7 @@ def test_size_limit_is_an_argument_and_leaves_pillow_alone() -> None:
         (".", "it is a folder"),
         ("a\0b.png", "null"),
         ("x" * 5000, "too long"),
+        ("two\nlines.png", "no such file"),
         (io.StringIO("text"), "expected bytes"),
         (None, "NoneType"),
         (np.zeros((0, 3, 3), np.uint8), "expected H W"),

@@ -16,49 +16,54 @@ if TYPE_CHECKING:
     from pullmatte.eval.run import OpacityChoice, Run
 
 
+Folder = Annotated[
+    Path, typer.Option("--dataset", "-d", metavar="FOLDER", help="The data set's folder.")
+]
+PromptKinds = Annotated[
+    str, typer.Option("--prompt", help="Any of box,point,mask,trimap, with commas.")
+]
+ProtocolName = Annotated[
+    str, typer.Option("--protocol", help="sdmatte, dim, semat, vm-hr or vm-lr.")
+]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of the prompts.")]
+PointCount = Annotated[int, typer.Option("--points", help="Points in a point prompt.")]
+LayoutName = Annotated[
+    str | None, typer.Option("--layout", help="The folder's layout; found out unless given.")
+]
+Trimaps = Annotated[
+    str | None,
+    typer.Option("--trimaps", metavar="FOLDER", help="Other trimaps in the data set: trimap2."),
+]
+Opacity = Annotated[str, typer.Option("--opacity", help="dataset, auto, opaque or transparent.")]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", "-o", metavar="FOLDER", help="Results; eval_DATASET_MODEL_PROTOCOL if not given."
+    ),
+]
+Resume = Annotated[
+    bool, typer.Option("--resume/--restart", help="Go on with the results in --out.")
+]
+Worst = Annotated[
+    int, typer.Option("--worst", metavar="N", help="Draw the N worst cases as worst.png.")
+]
+Limit = Annotated[int | None, typer.Option("--limit", metavar="N", help="Only the first N images.")]
+
+
 def eval_command(
-    dataset: Annotated[
-        Path, typer.Option("--dataset", "-d", metavar="FOLDER", help="The data set's folder.")
-    ],
+    dataset: Folder,
     model: o.ModelName = DEFAULT_MODEL,
-    prompt: Annotated[
-        str, typer.Option("--prompt", help="Any of box,point,mask,trimap, with commas.")
-    ] = "box,point,mask,trimap",
-    protocol: Annotated[
-        str, typer.Option("--protocol", help="sdmatte, dim, semat, vm-hr or vm-lr.")
-    ] = "sdmatte",
-    seed: Annotated[int, typer.Option("--seed", help="Seed of the prompts.")] = 0,
-    points: Annotated[int, typer.Option("--points", help="Points in a point prompt.")] = 10,
-    layout: Annotated[
-        str | None, typer.Option("--layout", help="The folder's layout; found out unless given.")
-    ] = None,
-    trimaps: Annotated[
-        str | None,
-        typer.Option(
-            "--trimaps", metavar="FOLDER", help="Other trimaps in the data set, like trimap2."
-        ),
-    ] = None,
-    opacity: Annotated[
-        str, typer.Option("--opacity", help="dataset, auto, opaque or transparent.")
-    ] = "dataset",
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            "-o",
-            metavar="FOLDER",
-            help="Results; eval_DATASET_MODEL_PROTOCOL if not given.",
-        ),
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume/--restart", help="Go on with the results in --out.")
-    ] = True,
-    worst: Annotated[
-        int, typer.Option("--worst", metavar="N", help="Draw the N worst cases as worst.png.")
-    ] = 0,
-    limit: Annotated[
-        int | None, typer.Option("--limit", metavar="N", help="Only the first N images.")
-    ] = None,
+    prompt: PromptKinds = "box,point,mask,trimap",
+    protocol: ProtocolName = "sdmatte",
+    seed: Seed = 0,
+    points: PointCount = 10,
+    layout: LayoutName = None,
+    trimaps: Trimaps = None,
+    opacity: Opacity = "dataset",
+    out: Out = None,
+    resume: Resume = True,
+    worst: Worst = 0,
+    limit: Limit = None,
     device: o.Device = "auto",
     as_json: o.Json = False,
     quiet: o.Quiet = False,

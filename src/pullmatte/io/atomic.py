@@ -22,6 +22,20 @@ _ADVICE = {
 }
 
 
+def shown(path: str | os.PathLike[str]) -> str:
+    """Make a path fit for a one-line message: shortened, odd characters escaped.
+
+    Args:
+        path: Any path.
+
+    Returns:
+        Printable text of at most about 200 characters.
+    """
+    text = os.fspath(path)
+    text = text if len(text) <= 200 else f"{text[:120]}...{text[-60:]}"
+    return text if text.isprintable() else repr(text)
+
+
 def write_error(destination: Path, error: OSError) -> WriteError:
     """Put an operating system's error into one line that says what to do.
 
@@ -33,7 +47,7 @@ def write_error(destination: Path, error: OSError) -> WriteError:
         The error to raise (``raise write_error(...) from error``).
     """
     reason = _ADVICE.get(error.errno or 0, error.strerror or str(error))
-    return WriteError(f"can't write {destination}: {' '.join(reason.split())}")
+    return WriteError(f"can't write {shown(destination)}: {' '.join(reason.split())}")
 
 
 @contextmanager
@@ -64,7 +78,9 @@ def replacing(destination: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink()
         yield temporary
         if not temporary.exists():
-            raise WriteError(f"can't write {final}: nothing was produced; this is a bug, report it")
+            raise WriteError(
+                f"can't write {shown(final)}: nothing was produced; this is a bug, report it"
+            )
         _sync(temporary)
         _inherit_mode(target, temporary)
         os.replace(temporary, target)
@@ -93,21 +109,24 @@ def refuse_input(
     for source in inputs:
         if source is not None and _same_file(final, Path(source)):
             raise WriteError(
-                f"can't write {final}: it is the input {source} itself; choose another output name"
+                f"can't write {shown(final)}: it is the input {shown(source)} itself; "
+                "choose another output name"
             )
 
 
 def _check_place(final: Path) -> None:
     if "\0" in str(final):
-        raise WriteError(f"can't write {str(final)!r}: a file name can't hold a null character")
+        raise WriteError(f"can't write {shown(final)}: a file name can't hold a null character")
     try:
         if final.is_dir():
-            raise WriteError(f"can't write {final}: {_ADVICE[errno.EISDIR]}")
+            raise WriteError(f"can't write {shown(final)}: {_ADVICE[errno.EISDIR]}")
         if not final.parent.is_dir():
             known = errno.ENOTDIR if final.parent.exists() else errno.ENOENT
-            raise WriteError(f"can't write {final}: {_ADVICE[known]}")
+            raise WriteError(f"can't write {shown(final)}: {_ADVICE[known]}")
         if final.exists() and not final.is_file():
-            raise WriteError(f"can't write {final}: it is a device or pipe, expected a plain file")
+            raise WriteError(
+                f"can't write {shown(final)}: it is a device or pipe, expected a plain file"
+            )
     except OSError as error:
         raise write_error(final, error) from error
 

@@ -99,6 +99,7 @@ def from_pillow(image: Image.Image, name: str, max_pixels: int) -> Samples:
     _check_size(*image.size, name, max_pixels)
     icc = image.info.get("icc_profile")
     pixels, alpha = _split(_plain(image, icc))
+    pixels = _check_floats(pixels, name)
     space = profiles.colour_space(icc)
     fits = space == "RGB" or (space == "GRAY" and pixels.shape[2] == 1)
     depth = {1: 8, 2: 16, 4: 32}[pixels.dtype.itemsize]
@@ -224,18 +225,25 @@ def _decode_oiio(
 
 def _sort(pixels: NDArray[Any], spec: Any, icc: bytes | None, name: str) -> Samples:
     """Tell colour from alpha; a fourth channel of unstated meaning counts as straight alpha."""
+    pixels = _check_floats(pixels, name)
     count = pixels.shape[2]
     colours = 3 if count >= 3 else 1
     place = spec.alpha_channel if spec.alpha_channel >= 0 else colours
     alpha = pixels[..., place].copy() if colours <= place < count else None
-    if pixels.dtype == np.float32 and not np.isfinite(pixels).all():
-        raise ReadError(f"can't read {name}: it holds NaN or infinity, expected values in [0, 1]")
-    if pixels.dtype == np.float32:
-        pixels = np.clip(pixels, 0, 1)
     space = profiles.colour_space(icc)
     fits = space == "RGB" or (space == "GRAY" and colours == 1)
     depth = {1: 8, 2: 16, 4: 32}[pixels.dtype.itemsize]
     return Samples(pixels[..., :colours], alpha, depth, icc if fits else None)
+
+
+def _check_floats(pixels: NDArray[Any], name: str) -> NDArray[Any]:
+    """Hold float samples (not EXR's) to [0, 1]; integers pass."""
+    if pixels.dtype != np.float32:
+        return pixels
+    if not np.isfinite(pixels).all():
+        raise ReadError(f"can't read {name}: it holds NaN or infinity, expected values in [0, 1]")
+    limited: NDArray[np.float32] = np.clip(pixels, 0, 1)
+    return limited
 
 
 def _decode_exr(data: bytes, name: str, max_pixels: int) -> Samples:

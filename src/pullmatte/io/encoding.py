@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pullmatte.errors import UnsupportedFormat, WriteError
-from pullmatte.io.atomic import replacing
+from pullmatte.io.atomic import replacing, shown
 from pullmatte.io.color import premultiply
 
 Array = NDArray[np.float32]
@@ -95,7 +95,7 @@ def write_image(
         premultiplied=premultiplied,
         metadata=metadata,
         quality=quality,
-        name=str(path),
+        name=shown(path),
     )
     with replacing(path) as temporary:
         temporary.write_bytes(data)
@@ -174,7 +174,7 @@ def suggest_bit_depth(destination: str | os.PathLike[str], source_bit_depth: int
     Raises:
         UnsupportedFormat: An unknown suffix.
     """
-    kind = _format(Path(destination).suffix, str(destination))
+    kind = _format(Path(destination).suffix, shown(destination))
     if kind.encode is None:
         return None
     return 16 if source_bit_depth > 8 and 16 in kind.bit_depths else 8
@@ -280,7 +280,7 @@ def _encode_webp(page: Page) -> bytes:
 def _encode_avif(page: Page) -> bytes:
     # One quality serves colour and alpha; below 100 the matte would be lossy.
     usual = 90 if page.pixels.ndim == 3 and page.pixels.shape[2] == 3 else 100
-    return _encode_pillow(page, "AVIF", quality=page.quality or usual, subsampling="4:4:4")
+    return _encode_pillow(page, "AVIF", quality=page.quality or usual, subsampling="4:4:4", speed=8)
 
 
 def _encode_pillow(page: Page, name: str, **options: Any) -> bytes:

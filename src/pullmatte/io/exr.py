@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pullmatte.errors import ReadError, WriteError
-from pullmatte.io.atomic import replacing
+from pullmatte.io.atomic import replacing, shown
 from pullmatte.io.color import premultiply, srgb_to_linear
 
 Array = NDArray[np.float32]
@@ -67,7 +67,7 @@ def write_exr(
     Raises:
         WriteError: The arrays don't fit together, a name can't be stored, or the disk refuses.
     """
-    name = str(destination)
+    name = shown(destination)
     data = encode_exr(
         image=image,
         alpha=alpha,
@@ -165,7 +165,7 @@ def read_exr(
     Raises:
         ReadError: Missing, damaged, deep or too large; NaN or infinity in it; no known colours.
     """
-    label = name or ("the EXR data" if isinstance(source, bytes) else str(source))
+    label = name or ("the EXR data" if isinstance(source, bytes) else shown(source))
     if not isinstance(source, bytes):
         try:
             source = Path(source).read_bytes()

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pullmatte.errors import ReadError
+from pullmatte.io.atomic import shown
 from pullmatte.io.color import linear_to_srgb
 from pullmatte.io.encoding import FORMATS, encode_image, suggest_bit_depth, write_image
 
@@ -21,11 +22,12 @@ if TYPE_CHECKING:
 
     from pullmatte.io.decoding import Samples
 
+    Source = str | os.PathLike[str] | bytes | BinaryIO | Image.Image | NDArray[Any]
+
 __all__ = [
     "FORMATS",
     "MAX_PIXELS",
     "Picture",
-    "Source",
     "encode_image",
     "load_picture",
     "read_image",
@@ -36,7 +38,6 @@ __all__ = [
 ]
 
 Array = NDArray[np.float32]
-Source = "str | os.PathLike[str] | bytes | BinaryIO | Image.Image | NDArray[Any]"
 
 MAX_PIXELS = 400_000_000
 _MAX_BYTES = 1 << 32
@@ -72,7 +73,7 @@ class Picture:
 
 
 def load_picture(
-    source: "str | os.PathLike[str] | bytes | BinaryIO | Image.Image | NDArray[Any]",
+    source: "Source",
     *,
     max_pixels: int = MAX_PIXELS,
 ) -> Picture:
@@ -111,7 +112,7 @@ def load_picture(
 
 
 def read_image(
-    source: "str | os.PathLike[str] | bytes | BinaryIO | Image.Image | NDArray[Any]",
+    source: "Source",
     *,
     max_pixels: int = MAX_PIXELS,
 ) -> Array:
@@ -132,7 +133,7 @@ def read_image(
 
 
 def read_mask(
-    source: "str | os.PathLike[str] | bytes | BinaryIO | Image.Image | NDArray[Any]",
+    source: "Source",
     *,
     max_pixels: int = MAX_PIXELS,
 ) -> NDArray[np.bool_]:
@@ -163,7 +164,7 @@ def read_mask(
 
 
 def read_trimap(
-    source: "str | os.PathLike[str] | bytes | BinaryIO | Image.Image | NDArray[Any]",
+    source: "Source",
     *,
     max_pixels: int = MAX_PIXELS,
 ) -> Array:
@@ -186,9 +187,10 @@ def read_trimap(
     samples, path = _samples(source, max_pixels)
     if samples.pixels.dtype != np.float32 and 0 < samples.pixels.max() <= 2:
         top = int(samples.pixels.max())
+        name = "the trimap" if path is None else shown(path)
         raise ReadError(
-            f"can't use {path or 'the trimap'}: its values end at {top}, expected black 0, grey "
-            "128, white 255; multiply labels 0, 1, 2 by 127.5"
+            f"can't use {name}: its values end at {top}, expected black 0, grey 128, white 255; "
+            "multiply labels 0, 1, 2 by 127.5"
         )
     grey = _to_unit(samples.pixels).mean(axis=2)
     trimap = np.full(grey.shape, 0.5, np.float32)
@@ -214,7 +216,7 @@ def _samples(source: Any, max_pixels: int) -> tuple["Samples", Path | None]:
         return decode(bytes(source), "the image data", max_pixels), None
     if isinstance(source, str | os.PathLike):
         path = Path(os.fsdecode(source))
-        return decode(_read_file(path), str(path), max_pixels), path
+        return decode(_read_file(path), shown(path), max_pixels), path
     if hasattr(source, "read"):
         return decode(_read_stream(source), "the image stream", max_pixels), None
     kind = type(source).__name__
@@ -222,19 +224,21 @@ def _samples(source: Any, max_pixels: int) -> tuple["Samples", Path | None]:
 
 
 def _read_file(path: Path) -> bytes:
-    advice = "check the path"
+    name = shown(path)
     try:
         if path.is_dir():
-            raise ReadError(f"can't read {path}: it is a folder, expected an image file; name one")
+            raise ReadError(f"can't read {name}: it is a folder, expected an image file; name one")
         with path.open("rb") as stream:
-            return _read_stream(stream, str(path))
+            return _read_stream(stream, name)
     except FileNotFoundError as error:
-        raise ReadError(f"can't read {path}: no such file, expected an image; {advice}") from error
+        raise ReadError(
+            f"can't read {name}: no such file, expected an image; check the path"
+        ) from error
     except PermissionError as error:
-        raise ReadError(f"can't read {path}: no permission; change its access rights") from error
+        raise ReadError(f"can't read {name}: no permission; change its access rights") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise ReadError(f"can't read {str(path)[:200]!r}: {reason}; {advice}") from error
+        raise ReadError(f"can't read {name}: {reason}; check the path") from error
 
 
 def _read_stream(stream: Any, name: str = "the image stream") -> bytes:

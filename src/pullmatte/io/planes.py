@@ -166,7 +166,8 @@ def _codes(values: FloatArray, bits: int) -> FloatArray:
 def _unit(codes: npt.NDArray[Any], bits: int) -> FloatArray:
     if codes.dtype == np.float32:
         return np.array(codes, np.float32, order="C")
-    return np.multiply(codes, np.float32(1.0 / ((1 << bits) - 1)), dtype=np.float32)
+    unit: FloatArray = np.multiply(codes, np.float32(1.0 / ((1 << bits) - 1)), dtype=np.float32)
+    return unit
 
 
 def _gray(codes: npt.NDArray[Any], bits: int, *, limited: bool) -> FloatArray:

@@ -49,6 +49,9 @@ def join(
     if encoding.muxer in {"matroska", "webm"}:
         # AAC begins before zero; FFmpeg would shift the picture by as much.
         options["avoid_negative_ts"] = "disabled"
+    if encoding.muxer in {"mov", "mp4"} and info.pts[0]:
+        # A late start is kept in this unit; the usual one, a millisecond, would round it.
+        options["movie_timescale"] = str(min(info.time_base.denominator, 2**31 - 1))
     with ExitStack() as stack:
         output = stack.enter_context(
             av.open(os.fspath(destination), "w", format=encoding.muxer, container_options=options)

@@ -18,6 +18,8 @@ GRADIENT_WEIGHT = 0.02
 ITERATIONS = 4
 # Below this alpha a pixel's own colour fades into that of its surroundings.
 LEAST_ALPHA = 0.02
+# A wider margin changes nothing: crop and whole frame differ by 0.4/255 in the mean, as much as
+# two whole frames whose edges are moved by 8 pixels do.
 MARGIN_PX = 32
 
 # numba's fallback thread pool aborts the process when two threads enter it at once.
