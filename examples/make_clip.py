@@ -40,7 +40,9 @@ def draw_ball(generator: np.random.Generator) -> NDArray[np.float32]:
     for side in (-1, 1):
         eye = (int(centre[0] + side * radius * 0.32), int(centre[1] - radius * 0.15))
         cv2.circle(colour, eye, int(radius * 0.2), (1.0, 1.0, 1.0), -1)
-        cv2.circle(colour, (eye[0] + radius // 16, eye[1]), int(radius * 0.1), (0.1, 0.05, 0.05), -1)
+        cv2.circle(
+            colour, (eye[0] + radius // 16, eye[1]), int(radius * 0.1), (0.1, 0.05, 0.05), -1
+        )
     premultiplied = cv2.resize(
         np.dstack([colour * alpha[..., None], alpha]),
         None,
