@@ -1,6 +1,8 @@
 """A folder on disk that holds what a long run must not lose."""
 
 import json
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from pullmatte.errors import ReadError, WriteError
 from pullmatte.io.atomic import replacing
 
 Arrays = dict[str, NDArray[Any]]
+_DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 class FolderStore:
@@ -37,8 +40,7 @@ class FolderStore:
         """Return what was put.
 
         Raises:
-            KeyError: If nothing was.
-            ReadError: If a file was damaged since.
+            ReadError: If nothing was, or a file was damaged or deleted since.
         """
         planes: Arrays = {}
         for path in self._of_frame(frame).glob("*.png"):
@@ -47,7 +49,10 @@ class FolderStore:
             if owner == name and not path.name.startswith("."):
                 planes[plane] = _read_png(path)
         if not planes:
-            raise KeyError((name, frame))
+            raise ReadError(
+                f"{self._of_frame(frame)} lacks what was kept of {name!r}: "
+                "start the run again without --resume"
+            )
         return planes
 
     def _of_frame(self, frame: int) -> Path:
@@ -61,10 +66,13 @@ def _png(array: NDArray[Any]) -> bytes:
 
 
 def _read_png(path: Path) -> NDArray[Any]:
-    data = np.frombuffer(path.read_bytes(), np.uint8)
-    array = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    try:
+        data = np.frombuffer(path.read_bytes(), np.uint8)
+        array = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    except (OSError, cv2.error):
+        array = None
     if array is None:
-        raise ReadError(f"damaged file {path}: delete it and start the run again")
+        raise ReadError(f"damaged file {path}: start the run again without --resume")
     return array
 
 
@@ -103,5 +111,5 @@ def load_arrays(path: Path) -> Arrays:
         with np.load(path, allow_pickle=False) as archive:
             names = json.loads(str(archive["names"]))
             return {name: archive[f"a{number}"] for number, name in enumerate(names)}
-    except (OSError, ValueError, KeyError) as error:
+    except _DAMAGE as error:
         raise ReadError(f"can't read {path}: start the run again without --resume") from error

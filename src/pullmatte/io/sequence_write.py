@@ -167,18 +167,16 @@ class SequenceWriter(FrameWriter):
 
         from pullmatte.io.encoding import encode_image, suggest_bit_depth
 
-        suffix = self._pattern.after
-        name = self._pattern.name.name
-        suffix = suffix[suffix.rfind(".") :] if "." in suffix else suffix
-        depth = bit_depth or suggest_bit_depth(suffix, self._info.bit_depth)
+        file = self._pattern.path(self._start)
+        depth = bit_depth or suggest_bit_depth(file, self._info.bit_depth)
         pixel = np.zeros((1, 1), np.float32)
         encode_image(
-            suffix,
+            file.suffix,
             image=None if self._content == "alpha" else np.zeros((1, 1, 3), np.float32),
             alpha=None if self._content == "opaque" else pixel,
             bit_depth=depth,
             premultiplied=self._premultiplied,
-            name=name,
+            name=str(self._pattern.name),
         )
         return depth
 

@@ -105,7 +105,13 @@ def _prores(info: VideoInfo, content: Content) -> Encoding:
     if content == "cutout":
         deep = (("alpha_bits", "16"), ("profile", "4444"), ("vendor", "apl0"))
         return Encoding("prores", "prores_ks", "yuva444p10le", "mov", deep, tags, tag="ap4h")
-    options = (("profile", "hq"), ("vendor", "apl0"))
+    if info.width % 2:
+        # The encoder has no chroma of its own for the last column of an odd width in 4:2:2.
+        full = (("profile", "4444"), ("vendor", "apl0"))
+        return Encoding("prores", "prores_ks", "yuv444p10le", "mov", full, tags, tag="ap4h")
+    options: tuple[tuple[str, str], ...] = (("profile", "hq"), ("vendor", "apl0"))
+    if content == "alpha":
+        options = (*options, ("bits_per_mb", "8192"))
     return Encoding("prores", "prores_ks", "yuv422p10le", "mov", options, tags, tag="apch")
 
 

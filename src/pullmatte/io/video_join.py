@@ -6,6 +6,7 @@ import io
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,7 +19,10 @@ from av.video.stream import VideoStream
 
 from pullmatte.errors import ReadError, UnsupportedFormat, WriteError
 from pullmatte.io.clip import VideoInfo
+from pullmatte.io.matroska import ROOM, set_pixel_aspect
 from pullmatte.io.video_formats import Encoding
+
+_BITEXACT = 0x800000
 
 
 def join(
@@ -49,6 +53,7 @@ def join(
     if encoding.muxer in {"matroska", "webm"}:
         # AAC begins before zero; FFmpeg would shift the picture by as much.
         options["avoid_negative_ts"] = "disabled"
+        options["write_crc32"] = "0"
     if encoding.muxer in {"mov", "mp4"} and info.pts[0]:
         # A late start is kept in this unit; the usual one, a millisecond, would round it.
         options["movie_timescale"] = str(min(info.time_base.denominator, 2**31 - 1))
@@ -60,14 +65,31 @@ def join(
         video = _add_video(output, first.streams.video[0], encoding, info)
         output.metadata["comment"] = f"pullmatte: {alpha_mode} alpha"
         sound: Iterator[Packet[Stream]] = iter(())
+        shift = start_shift(info)
         if audio_from is not None:
             source = stack.enter_context(av.open(os.fspath(audio_from)))
-            copies = {
-                stream.index: output.add_stream_from_template(stream)
+            tracks = {
+                stream.index: _track(output, stream, encoding.muxer)
                 for stream in source.streams.audio
             }
-            sound = _sound(source.demux(source.streams.audio), copies) if copies else sound
-        _interleave(output, _pictures(segments, video, info), sound)
+            sound = _sound(source.demux(source.streams.audio), tracks, shift) if tracks else sound
+        if info.sample_aspect_ratio != 1 and encoding.muxer in {"matroska", "webm"}:
+            video.metadata["title"] = ROOM
+        _interleave(output, _pictures(segments, video, info, shift), sound)
+    if info.sample_aspect_ratio != 1 and encoding.muxer in {"matroska", "webm"}:
+        set_pixel_aspect(destination, info)
+
+
+def start_shift(info: VideoInfo) -> Fraction:
+    """How much later picture and sound are put, because no container keeps what is before zero.
+
+    Args:
+        info: The clip's facts.
+
+    Returns:
+        Seconds, 0 for all but clips that begin before zero.
+    """
+    return max(Fraction(0), -info.pts[0] * info.time_base)
 
 
 def check_audio(audio_from: Path | None, encoding: Encoding, destination: Path) -> list[str]:
@@ -91,18 +113,62 @@ def check_audio(audio_from: Path | None, encoding: Encoding, destination: Path) 
         source = av.open(os.fspath(audio_from))
     except (av.FFmpegError, OSError, ValueError) as error:
         raise ReadError(f"can't read sound from {audio_from}: expected a video file") from error
+    notes = []
     with source:
         for stream in source.streams.audio:
+            name = stream.codec_context.name
+            if _becomes_opus(stream, encoding.muxer):
+                notes.append(f"sound: {name} was converted to Opus, WebM holds no {name}")
+                continue
             try:
                 with av.open(io.BytesIO(), "w", format=encoding.muxer) as trial:
                     trial.add_stream_from_template(stream)
                     trial.start_encoding()
             except (av.FFmpegError, ValueError) as error:
                 raise UnsupportedFormat(
-                    f"{destination.name}: {encoding.muxer} can't hold {stream.codec_context.name} "
-                    "sound; use .mkv or .mov, or --no-audio"
+                    f"{destination.name}: {destination.suffix} can't hold {name} sound; use .mkv "
+                    "(or .webm, which converts it), or --no-audio"
                 ) from error
-    return []
+    return notes
+
+
+@dataclass(frozen=True)
+class _Track:
+    """A sound stream of the output, and the converter if it can't be copied."""
+
+    stream: AudioStream
+    resampler: av.AudioResampler | None = None
+
+    def packets(self, packet: Packet[AudioStream], shift: Fraction) -> Iterator[Packet[Stream]]:
+        if self.resampler is None:
+            if packet.size:
+                packet.stream = self.stream
+                offset = round(shift / packet.time_base)
+                packet.pts = None if packet.pts is None else packet.pts + offset
+                packet.dts = None if packet.dts is None else packet.dts + offset
+                yield packet  # type: ignore[misc]
+            return
+        for frame in packet.decode():
+            for piece in self.resampler.resample(frame):
+                yield from self.stream.encode(piece)
+        if not packet.size:
+            for piece in self.resampler.resample(None):
+                yield from self.stream.encode(piece)
+            yield from self.stream.encode(None)
+
+
+def _becomes_opus(stream: AudioStream, muxer: str) -> bool:
+    return muxer == "webm" and stream.codec_context.name not in {"opus", "libopus", "vorbis"}
+
+
+def _track(output: OutputContainer, stream: AudioStream, muxer: str) -> _Track:
+    if not _becomes_opus(stream, muxer):
+        return _Track(output.add_stream_from_template(stream))
+    layout = "mono" if stream.codec_context.channels == 1 else "stereo"
+    converted = output.add_stream("libopus", rate=48000, layout=layout)
+    converted.codec_context.bit_rate = 128_000
+    converted.codec_context.flags |= _BITEXACT
+    return _Track(converted, av.AudioResampler("flt", layout, 48000, frame_size=960))
 
 
 def _add_video(
@@ -120,10 +186,11 @@ def _add_video(
 
 
 def _pictures(
-    segments: list[Path], stream: VideoStream, info: VideoInfo
+    segments: list[Path], stream: VideoStream, info: VideoInfo, shift: Fraction
 ) -> Iterator[Packet[Stream]]:
     """The segments' packets with the source's timestamps."""
     number = 0
+    offset = round(shift / info.time_base)
     for path in segments:
         with av.open(os.fspath(path)) as segment:
             for packet in segment.demux(segment.streams.video[0]):
@@ -133,7 +200,7 @@ def _pictures(
                     raise _unfit(path)
                 packet.stream = stream
                 packet.time_base = info.time_base
-                packet.pts = packet.dts = info.pts[number]
+                packet.pts = packet.dts = info.pts[number] + offset
                 packet.duration = _duration(info, number)
                 number += 1
                 yield packet  # type: ignore[misc]
@@ -148,12 +215,10 @@ def _duration(info: VideoInfo, number: int) -> int:
 
 
 def _sound(
-    packets: Iterator[Packet[AudioStream]], copies: dict[int, AudioStream]
+    packets: Iterator[Packet[AudioStream]], tracks: dict[int, _Track], shift: Fraction
 ) -> Iterator[Packet[Stream]]:
     for packet in packets:
-        if packet.size:
-            packet.stream = copies[packet.stream_index]
-            yield packet  # type: ignore[misc]
+        yield from tracks[packet.stream.index].packets(packet, shift)
 
 
 def _interleave(

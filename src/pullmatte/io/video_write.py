@@ -20,7 +20,7 @@ from pullmatte.io.clip import VideoInfo
 from pullmatte.io.planes import arrays_to_frame
 from pullmatte.io.segments import SegmentCallback, WorkFolder, input_identity
 from pullmatte.io.video_formats import Content, Encoding, choose_encoding
-from pullmatte.io.video_join import check_audio, join
+from pullmatte.io.video_join import check_audio, join, start_shift
 from pullmatte.io.yuv import FloatArray
 
 SEGMENT_FRAMES = 100
@@ -149,6 +149,10 @@ class VideoWriter(FrameWriter):
         self._encoding = choose_encoding(self._destination, info, content, codec)
         refuse_input(self._destination, info.path, self._audio_from)
         self.notes += check_audio(self._audio_from, self._encoding, self._destination)
+        if start_shift(info):
+            self.notes.append(
+                "the clip begins before zero: picture and sound are put later together"
+            )
         check_destination(self._destination)
         self._work = WorkFolder(self._destination)
         self._work.open(self._settings(settings or {}), resume=resume)
@@ -233,7 +237,7 @@ class VideoWriter(FrameWriter):
                     raise
                 raise WriteError(
                     f"can't write {self._destination}: joining failed ({error}); "
-                    "run again without --resume"
+                    "use .mkv or --no-audio, or run again without --resume"
                 ) from error
         self._work.remove()
 

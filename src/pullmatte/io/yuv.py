@@ -4,6 +4,7 @@ Codes are those of ITU-T H.273, as FFmpeg uses them. Nothing here touches gamma:
 transfer curve of its file.
 """
 
+import threading
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
@@ -153,11 +154,16 @@ def rgb_from_yuv(
     Returns:
         ``H W 3`` float32 in [0, 1]; what lies outside of the RGB cube is clipped.
     """
-    luma = planes[0].astype(np.float32)
-    blue, red = (upsample_chroma(plane.astype(np.float32), luma.shape) for plane in planes[1:])
-    packed = as_float(cv2.merge([luma, blue, red])).reshape(*luma.shape, 3)
-    image = as_float(cv2.transform(packed, decode_affine(matrix, bits, full), dst=packed))
-    return np.clip(image, 0.0, 1.0, out=image).reshape(*luma.shape, 3)
+    shape = planes[0].shape
+    luma = _buffer("luma", shape)
+    np.copyto(luma, planes[0], casting="unsafe")
+    chroma = _buffer("chroma", (*planes[1].shape, 2))
+    chroma[..., 0], chroma[..., 1] = planes[1], planes[2]
+    wide = upsample_chroma(chroma, shape)
+    packed = _buffer("packed", (*shape, 3))
+    cv2.merge([luma, wide], dst=packed)
+    image = as_float(cv2.transform(packed, decode_affine(matrix, bits, full))).reshape(*shape, 3)
+    return np.clip(image, 0.0, 1.0, out=image)
 
 
 def yuv_from_rgb(
@@ -187,33 +193,54 @@ def yuv_from_rgb(
 
 
 def upsample_chroma(chroma: FloatArray, shape: tuple[int, ...]) -> FloatArray:
-    """Bring a chroma plane to the size of luma, bilinearly, samples sited left and between rows.
+    """Bring chroma to the size of luma, bilinearly, samples sited left and between rows.
 
     Args:
-        chroma: ``h w`` float32.
+        chroma: ``h w 2`` float32.
         shape: Luma's ``(H, W)``.
 
     Returns:
-        ``H W`` float32.
+        ``H W 2`` float32; valid until this thread's next call.
     """
     height, width = shape[:2]
-    down, across = -(-height // chroma.shape[0]), -(-width // chroma.shape[1])
+    rows, columns = chroma.shape[:2]
+    down, across = -(-height // rows), -(-width // columns)
     if down > 1:
         # OpenCV's resize is centred, which is what "between the rows" means.
-        size = (chroma.shape[1], chroma.shape[0] * down)
-        chroma = as_float(cv2.resize(chroma, size, interpolation=cv2.INTER_LINEAR))
-        chroma = chroma.reshape(size[1], size[0])[:height]
+        tall = _buffer("tall", (rows * down, columns, 2))
+        cv2.resize(chroma, (columns, rows * down), dst=tall, interpolation=cv2.INTER_LINEAR)
+        chroma = tall[:height]
     if across > 1:
-        following = np.hstack([chroma[:, 1:], chroma[:, -1:]])
-        phases = [
-            cv2.addWeighted(chroma, 1.0 - phase / across, following, phase / across, 0.0)
-            if phase
-            else np.ascontiguousarray(chroma)
-            for phase in range(across)
-        ]
+        following = _buffer("following", chroma.shape)
+        following[:, :-1], following[:, -1] = chroma[:, 1:], chroma[:, -1]
+        phases = [chroma]
+        for phase in range(1, across):
+            between = _buffer(f"between {phase}", chroma.shape)
+            share = phase / across
+            cv2.addWeighted(chroma, 1.0 - share, following, share, 0.0, dst=between)
+            phases.append(between)
         # Planes merged as channels lie in memory as interleaved columns.
-        chroma = as_float(cv2.merge(phases)).reshape(chroma.shape[0], -1)[:, :width]
-    return np.ascontiguousarray(chroma)
+        wide = _buffer("wide", (height, columns, 2 * across))
+        cv2.merge(phases, dst=wide)
+        chroma = wide.reshape(height, columns * across, 2)[:, :width]
+    return chroma
+
+
+class _Buffers(threading.local):
+    """Scratch arrays of one thread: fresh pages for each frame cost more than the sums."""
+
+    def __init__(self) -> None:
+        self.arrays: dict[str, FloatArray] = {}
+
+
+_BUFFERS: Final = _Buffers()
+
+
+def _buffer(name: str, shape: tuple[int, ...]) -> FloatArray:
+    array = _BUFFERS.arrays.get(name)
+    if array is None or array.shape != shape:
+        array = _BUFFERS.arrays[name] = np.empty(shape, np.float32)
+    return array
 
 
 def downsample_chroma(plane: FloatArray, subsampling: tuple[int, int]) -> FloatArray:
