@@ -1,6 +1,6 @@
 """Stand-ins for tests of everything that isn't a model. Public: use them for your own tests."""
 
-from typing import Any
+from math import ceil, floor
 
 import numpy as np
 
@@ -21,10 +21,10 @@ _SPEC = ModelSpec(
 class FakeModel:
     """Mattes by a rule that a test can restate: brightness inside the prompted region.
 
-    The region is the trimap's known and unknown part, else the mask, else the box, else squares
-    of 17 pixels around the positive points; squares around negative points are taken out. Alpha is
-    the image's mean brightness in the region, 0 elsewhere. The region stays where it is from frame
-    to frame.
+    The region is where the trimap isn't 0; else the mask, or the box (all pixels it touches); and
+    squares of 17 pixels around points, put in or taken out, one after the other. Alpha is the
+    image's mean brightness in the region, 0 elsewhere. The region stays where it is from frame to
+    frame; on a tracked frame points alone correct it, anything else replaces it.
     """
 
     def encode(self, image: Image) -> Image:
@@ -41,7 +41,7 @@ class FakeModel:
     ) -> Memory:
         """Keep the region."""
         assert prediction.mask is not None
-        return {"region": prediction.mask}
+        return {"region": prediction.mask.copy()}
 
     def track(
         self,
@@ -52,9 +52,9 @@ class FakeModel:
         opacity: Opacity = "auto",
     ) -> Prediction:
         """Return brightness inside the remembered region, or the newly prompted one."""
-        if prompt is not None:
-            return self.predict(encoded, prompt)
-        return self._inside(encoded, np.asarray(memory["region"]))
+        height, width = encoded.shape[:2]
+        region = np.array(memory["region"])
+        return self._inside(encoded, _region(prompt or Prompt(), width, height, region))
 
     def _inside(self, image: Image, region: BoolMask) -> Prediction:
         alpha: Plane = image.mean(axis=2, dtype=np.float32)
@@ -62,15 +62,16 @@ class FakeModel:
         return Prediction(alpha=alpha, mask=region, trimap=region * np.float32(0.5))
 
 
-def _region(prompt: Prompt, width: int, height: int) -> BoolMask:
-    region = np.zeros((height, width), bool)
+def _region(prompt: Prompt, width: int, height: int, known: BoolMask | None = None) -> BoolMask:
     if prompt.trimap is not None:
         return prompt.trimap.array > 0
+    region = np.zeros((height, width), bool) if known is None else known
     if prompt.mask is not None:
-        region |= prompt.mask.array
+        region = prompt.mask.array.copy()
     elif prompt.box is not None:
         box = prompt.box
-        region[int(box.y0) : round(box.y1), int(box.x0) : round(box.x1)] = True
+        region = np.zeros((height, width), bool)
+        region[floor(box.y0) : ceil(box.y1), floor(box.x0) : ceil(box.x1)] = True
     for point in prompt.points:
         x, y = int(point.x), int(point.y)
         region[max(0, y - 8) : y + 9, max(0, x - 8) : x + 9] = point.label == 1
@@ -80,5 +81,5 @@ def _region(prompt: Prompt, width: int, height: int) -> BoolMask:
 class FakeMatter(Matter):
     """A `Matter` around `FakeModel`: what `pullmatte.load` returns, without a model."""
 
-    def __init__(self, **_options: Any) -> None:
+    def __init__(self) -> None:
         super().__init__(_SPEC, FakeModel())

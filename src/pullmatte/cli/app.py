@@ -4,7 +4,9 @@ Exit 0 when all is done, 2 when the user's input can't be used (one line on stde
 what was expected and what to do), 1 when part of a batch failed.
 """
 
+import os
 import sys
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -73,12 +75,20 @@ def run(arguments: list[str]) -> int:
         return 130
     except BrokenPipeError:
         # The reader of our output went away, as `head` does.
-        sys.stderr.close()
+        _drop_stdout()
         return 141
     except _UsageError as error:
-        return _complain(f"{error.format_message().rstrip('.')}; see pullmatte --help")
+        said = error.format_message().rstrip(".")
+        # Without any argument the help was shown, and the error says nothing.
+        return _complain(f"{said}; see pullmatte --help" if said else "choose a command, as above")
     except MemoryError:
         return _complain("out of memory: give a smaller image, or close other programs")
+
+
+def _drop_stdout() -> None:
+    """Let nothing more be written to a pipe that is closed, not even at the end of the process."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _complain(message: str) -> int:

@@ -3,7 +3,8 @@
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -11,6 +12,8 @@ from pullmatte.errors import PromptError, PullmatteError, UnsupportedFormat
 from pullmatte.prompts import PromptFile
 
 if TYPE_CHECKING:
+    from pullmatte.jobs.image import ImageOptions
+    from pullmatte.jobs.video_options import VideoOptions
     from pullmatte.models import ModelSpec
     from pullmatte.models.protocol import Opacity
 
@@ -26,9 +29,19 @@ def start_line(spec: "ModelSpec", note: str, *, quiet: bool) -> None:
     say(f"pullmatte: {spec.name} · cpu · float32 · {spec.licence}, {use} · {note}")
 
 
+def alpha_note(options: "ImageOptions | VideoOptions", *, is_exr: bool) -> str:
+    """Say what the result holds: straight or premultiplied colours, or no alpha at all."""
+    if options.only_alpha:
+        return "grey matte"
+    if options.background is not None:
+        return "composite, no alpha"
+    multiplied = is_exr if options.premultiplied is None else options.premultiplied
+    return "alpha premultiplied" if multiplied else "alpha straight"
+
+
 def say(text: str) -> None:
     """Put a line on stderr."""
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(" ".join(text.splitlines()) + "\n")
 
 
 def emit(record: dict[str, Any], *, to_stderr: bool = False) -> None:
@@ -39,19 +52,19 @@ def emit(record: dict[str, Any], *, to_stderr: bool = False) -> None:
 
 
 @contextmanager
-def progress_bar(label: str, *, quiet: bool) -> Iterator[Progress]:
-    """Show frames and time left on stderr; plain lines when it is no terminal."""
+def progress_bar(label: str, *, quiet: bool, unit: str = "frames") -> Iterator[Progress]:
+    """Show what is done and the time left on stderr; plain lines when it is no terminal."""
     if quiet:
         yield lambda done, total: None
     elif sys.stderr.isatty():
-        with _rich_bar(label) as advance:
+        with _rich_bar(label, unit) as advance:
             yield advance
     else:
-        yield _plain_lines(label)
+        yield _plain_lines(label, unit)
 
 
 @contextmanager
-def _rich_bar(label: str) -> Iterator[Progress]:
+def _rich_bar(label: str, unit: str) -> Iterator[Progress]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -63,10 +76,10 @@ def _rich_bar(label: str) -> Iterator[Progress]:
     )
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("frames ·"),
+        TextColumn(f"{unit} ·"),
         TimeElapsedColumn(),
         TextColumn("· left"),
         TimeRemainingColumn(),
@@ -76,7 +89,7 @@ def _rich_bar(label: str) -> Iterator[Progress]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def _plain_lines(label: str) -> Progress:
+def _plain_lines(label: str, unit: str) -> Progress:
     """Say every tenth part on a line of its own."""
     said = -1
 
@@ -85,7 +98,7 @@ def _plain_lines(label: str) -> Progress:
         tenth = 10 * done // max(total, 1)
         if tenth > said:
             said = tenth
-            say(f"{label}: {done}/{total} frames")
+            say(f"{label}: {done}/{total} {unit}")
 
     return advance
 
@@ -125,8 +138,9 @@ def as_background(text: str | None) -> str | Path | None:
     """
     if text is None or text == "checker":
         return text
-    if Path(text).is_file():
-        return Path(text)
+    with suppress(OSError):
+        if Path(text).is_file():
+            return Path(text)
     from PIL import ImageColor
 
     try:
@@ -173,11 +187,51 @@ def check_bits(bits: int | None) -> None:
         raise UnsupportedFormat(f"--bits {bits}: give 8 or 16")
 
 
-def save_prompts(prompts: PromptFile, path: Path | None) -> None:
+def check_kind(*, only_alpha: bool, background: str | None) -> None:
+    """Refuse two kinds of result at once.
+
+    Raises:
+        PullmatteError: If both are asked for.
+    """
+    if only_alpha and background is not None:
+        raise PullmatteError("--only-alpha and --bg exclude each other: give one of them")
+
+
+def check_save(path: Path | None, *taken: str | Path | None) -> None:
+    """Refuse, before any work, a ``--save-prompts`` that can't be or would harm another file.
+
+    Args:
+        path: Where the prompts go, if anywhere.
+        taken: The files that this command reads or writes; ``-`` and None are passed over.
+
+    Raises:
+        WriteError: If it can't be written there.
+    """
+    if path is not None:
+        from pullmatte.jobs.naming import check_outputs
+
+        check_outputs([path], *(name for name in taken if name != "-"))
+
+
+def save_prompts(
+    prompts: PromptFile,
+    path: Path | None,
+    *,
+    source: str | None = None,
+    size: tuple[int, int] | None = None,
+) -> None:
     """Write ``--save-prompts``.
+
+    Args:
+        prompts: What was said.
+        path: Where to, if anywhere.
+        source: The photo or clip; its name is kept, not its folder.
+        size: Width and height of that in pixels.
 
     Raises:
         WriteError: If it can't be written.
     """
-    if path is not None:
-        prompts.save(path)
+    if path is None:
+        return
+    name = Path(source).name if source and source != "-" else prompts.source
+    replace(prompts, source=name, size=size or prompts.size).save(path)

@@ -5,28 +5,38 @@ import platform
 import shutil
 import sys
 import tempfile
+import textwrap
+from contextlib import suppress
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
+
+import typer
 
 from pullmatte import __version__
 from pullmatte.cli import console
 from pullmatte.cli import options as o
 
-_NEEDED = (
-    "numpy",
-    "opencv-python-headless",
-    "pymatting",
-    "pillow",
-    "av",
-    "OpenEXR",
-    "OpenImageIO",
-    "typer",
-    "rich",
-)
-_OPTIONAL = {
-    "pi-heif": ("HEIC photos", "pip install 'pullmatte[heic]'"),
-    "torch": ("learned models", "pip install 'pullmatte[torch]'"),
+_NEEDED = {
+    "numpy": "numpy",
+    "opencv-python-headless": "cv2",
+    "pymatting": "pymatting",
+    "pillow": "PIL",
+    "av": "av",
+    "OpenEXR": "OpenEXR",
+    "OpenImageIO": "OpenImageIO",
+    "typer": "typer",
+    "rich": "rich",
 }
+"""Package → module."""
+_OPTIONAL = {
+    "pi-heif": ("pi_heif", "HEIC photos", "pip install 'pullmatte[heic]'"),
+    "torch": ("torch", "learned models", "pip install 'pullmatte[torch]'"),
+}
+_SLOW = frozenset({"pymatting", "torch"})
+"""Modules that are only looked for: importing them takes seconds."""
 _ENCODERS = {
     "prores_ks": "ProRes 4444 (.mov)",
     "libvpx-vp9": "VP9 with alpha (.webm)",
@@ -54,10 +64,7 @@ def examine() -> dict[str, Any]:
         Names and values, as ``--json`` prints them. ``missing`` lists what must be mended, each
         with its command; ``optional`` what may be.
     """
-    packages = {name: _version(name) for name in (*_NEEDED, *_OPTIONAL)}
-    missing = [
-        {"what": name, "mend": f"pip install {name}"} for name in _NEEDED if not packages[name]
-    ]
+    packages, missing = _packages()
     codecs = _codecs() if packages["av"] else {}
     missing += [
         {"what": f"encoder {name}: {use}", "mend": "pip install --force-reinstall av"}
@@ -71,24 +78,54 @@ def examine() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "packages": packages,
         "encoders": codecs,
-        "devices": _devices(),
+        "devices": _devices(has_torch=bool(packages["torch"])),
         "memory_bytes": memory,
         "free_disk_bytes": shutil.disk_usage(tempfile.gettempdir()).free,
         "fits": _fits(memory),
         "optional": [
             {"what": f"{name}: {use}", "mend": mend}
-            for name, (use, mend) in _OPTIONAL.items()
+            for name, (_, use, mend) in _OPTIONAL.items()
             if not packages[name]
         ],
         "missing": missing,
     }
 
 
-def _version(package: str) -> str | None:
+def _packages() -> tuple[dict[str, str | None], list[dict[str, str]]]:
+    """Find each package's version, None where it is missing or broken, and what mends those."""
+    found: dict[str, str | None] = {}
+    missing = []
+    for name, module in _NEEDED.items():
+        problem = _problem(module)
+        found[name] = None if problem else _version(name, module)
+        if problem:
+            again = "--force-reinstall " if problem != "not installed" else ""
+            missing.append({"what": f"{name}: {problem}", "mend": f"pip install {again}{name}"})
+    for name, (module, _, _) in _OPTIONAL.items():
+        found[name] = None if _problem(module) else _version(name, module)
+    return found, missing
+
+
+def _problem(module: str) -> str | None:
+    """Say why a module can't be used; installed ones can be broken, as by a missing library."""
+    try:
+        if find_spec(module) is None:
+            return "not installed"
+        if module not in _SLOW:
+            import_module(module)
+    except ModuleNotFoundError as error:
+        return "not installed" if error.name == module else f"broken ({error})"
+    except Exception as error:
+        return f"broken ({' '.join(str(error).split())})"
+    return None
+
+
+def _version(package: str, module: str) -> str:
+    """Return the version; another package may bring the same module, as opencv-python does."""
     try:
         return version(package)
     except PackageNotFoundError:
-        return None
+        return str(getattr(sys.modules.get(module), "__version__", "unknown version"))
 
 
 def _codecs() -> dict[str, bool]:
@@ -97,28 +134,59 @@ def _codecs() -> dict[str, bool]:
     return {name: name in av.codecs_available for name in _ENCODERS}
 
 
-def _devices() -> list[str]:
+def _devices(*, has_torch: bool) -> list[str]:
     """Name the devices; a graphics card is only looked for where torch is installed."""
-    devices = [f"cpu ({os.cpu_count()} cores)"]
-    if _version("torch"):
+    devices = [f"cpu ({_cpu_count()} cores)"]
+    if not has_torch:
+        return devices
+    try:
         import torch
 
-        devices += [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+        for number in range(torch.cuda.device_count()):
+            facts = torch.cuda.get_device_properties(number)
+            devices.append(f"cuda:{number} ({facts.name}, {facts.total_memory / 2**30:.0f} GiB)")
         if torch.backends.mps.is_available():
             devices.append("mps")
+    except (ImportError, OSError, RuntimeError) as error:
+        devices.append(f"torch is broken: {' '.join(str(error).split())}")
     return devices
+
+
+def _cpu_count() -> int:
+    """Count the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _memory_bytes() -> dict[str, int | None]:
     """Return total and available memory, None where the system doesn't say."""
     try:
         page = os.sysconf("SC_PAGE_SIZE")
-        return {
-            "total": page * os.sysconf("SC_PHYS_PAGES"),
-            "available": page * os.sysconf("SC_AVPHYS_PAGES"),
-        }
+        total = page * os.sysconf("SC_PHYS_PAGES")
+        available = _meminfo("MemAvailable") or page * os.sysconf("SC_AVPHYS_PAGES")
     except (ValueError, OSError, AttributeError):
         return {"total": None, "available": None}
+    limit, used = _cgroup("memory.max"), _cgroup("memory.current")
+    if limit is not None and limit < total:
+        # A container may have less than its machine.
+        return {"total": limit, "available": min(available, max(limit - (used or 0), 0))}
+    return {"total": total, "available": available}
+
+
+def _meminfo(key: str) -> int | None:
+    """Read a line of Linux' own account, which counts caches as free."""
+    with suppress(OSError, ValueError):
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith(f"{key}:"):
+                return int(line.split()[1]) * 1024
+    return None
+
+
+def _cgroup(name: str) -> int | None:
+    with suppress(OSError, ValueError):
+        return int((Path("/sys/fs/cgroup") / name).read_text())
+    return None
 
 
 def _fits(memory: dict[str, int | None]) -> str:
@@ -134,26 +202,25 @@ def _fits(memory: dict[str, int | None]) -> str:
 
 
 def _print(findings: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    out = Console(file=sys.stdout, highlight=False)
-    table = Table.grid(padding=(0, 2))
-    table.add_row("pullmatte", findings["pullmatte"])
-    table.add_row("python", f"{findings['python']} on {findings['system']}")
-    table.add_row("devices", ", ".join(findings["devices"]))
     total, free = findings["memory_bytes"]["total"], findings["memory_bytes"]["available"]
-    if total:
-        table.add_row("memory", f"{total / 2**30:.1f} GiB, {free / 2**30:.1f} GiB free")
-    table.add_row("fits", findings["fits"])
-    table.add_row("disk", f"{findings['free_disk_bytes'] / 2**30:.0f} GiB free for temporary files")
-    for name, found in findings["packages"].items():
-        table.add_row(name, found or "not installed")
-    for name, there in findings["encoders"].items():
-        table.add_row(name, "yes" if there else "missing")
-    out.print(table)
+    lines = {
+        "pullmatte": findings["pullmatte"],
+        "python": f"{findings['python']} on {findings['system']}",
+        "devices": ", ".join(findings["devices"]),
+        "memory": f"{total / 2**30:.1f} GiB, {free / 2**30:.1f} GiB free" if total else "unknown",
+        "fits": findings["fits"],
+        "disk": f"{findings['free_disk_bytes'] / 2**30:.0f} GiB free for temporary files",
+        **{name: found or "MISSING" for name, found in findings["packages"].items()},
+        **{name: "yes" if there else "MISSING" for name, there in findings["encoders"].items()},
+    }
+    for item in findings["optional"]:
+        lines[item["what"].partition(":")[0]] = "not installed"
+    for name, text in lines.items():
+        typer.echo(
+            textwrap.fill(text, 78, initial_indent=f"{name:<24}", subsequent_indent=" " * 24)
+        )
     for kind, lead in (("optional", "optional"), ("missing", "MISSING")):
         for item in findings[kind]:
-            out.print(f"{lead}: {item['what']} → {item['mend']}", soft_wrap=True, markup=False)
+            typer.echo(f"{lead}: {item['what']} → {item['mend']}")
     if not findings["missing"]:
-        out.print("all that is needed is here")
+        typer.echo("all that is needed is here")

@@ -1,19 +1,22 @@
 """``pullmatte image``: one photo, or a folder of them."""
 
 import sys
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
 from pullmatte.cli import console
 from pullmatte.cli import options as o
-from pullmatte.cli.prompt_flags import parse_prompts
-from pullmatte.errors import PullmatteError, ReadError
+from pullmatte.cli.prompt_flags import files_read, parse_prompts
+from pullmatte.errors import PullmatteError, ReadError, WriteError
 from pullmatte.models import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from pullmatte.jobs.image import ImageOptions
+    from collections.abc import Iterator
+
+    from pullmatte.jobs.image import ImageOptions, ImageReport
     from pullmatte.prompts import PromptFile
     from pullmatte.sessions.load import Matter
 
@@ -44,8 +47,11 @@ def image_command(
 ) -> int:
     """Matte a photo. The result stands beside it unless OUT is given; its format follows OUT."""
     console.check_device(device)
-    said = parse_prompts(point or (), box or (), mask or (), trimap or (), prompts)
     console.check_bits(bits)
+    console.check_kind(only_alpha=only_alpha, background=background)
+    said = parse_prompts(point or (), box or (), mask or (), trimap or (), prompts)
+    read = files_read(mask or (), trimap or (), prompts)
+    console.check_save(save_prompts, source, destination, *read)
 
     from pullmatte.jobs.image import SIDES, ImageOptions
     from pullmatte.sessions.load import load
@@ -61,17 +67,17 @@ def image_command(
     )
     matter = load(model)
     is_exr = str(destination or source).lower().endswith(".exr")
-    multiplied = is_exr if options.premultiplied is None else options.premultiplied
-    note = "alpha premultiplied" if multiplied else "alpha straight"
-    console.start_line(matter.spec, note, quiet=quiet)
+    console.start_line(matter.spec, console.alpha_note(options, is_exr=is_exr), quiet=quiet)
     if source != "-" and Path(source).is_dir():
-        return _folder(matter, Path(source), destination, said, options, as_json, quiet)
-    report = _one(matter, source, destination, said, options)
-    console.save_prompts(said, save_prompts)
+        code = _folder(matter, Path(source), destination, said, options, as_json, quiet)
+        console.save_prompts(said, save_prompts)
+        return code
+    report = _one(matter, source, destination, said, options, read)
+    console.save_prompts(said, save_prompts, source=source, size=report.size)
     if as_json:
-        console.emit(report, to_stderr=destination == "-")
-    elif not quiet and report["outputs"]:
-        console.say(f"pullmatte: wrote {', '.join(report['outputs'])}")
+        console.emit(report.as_dict(), to_stderr=destination == "-" or report.outputs == ("-",))
+    elif not quiet and report.outputs != ("-",):
+        console.say(f"pullmatte: wrote {', '.join(report.outputs)}")
     return 0
 
 
@@ -81,18 +87,40 @@ def _one(
     destination: str | None,
     prompts: "PromptFile",
     options: "ImageOptions",
-) -> dict[str, Any]:
+    reserved: list[Path],
+) -> "ImageReport":
     from pullmatte.jobs.image import default_output, matte_image
 
     if source == "-" and destination is None:
         destination = "-"
-    content = sys.stdin.buffer.read() if source == "-" else Path(source)
-    if content == b"":
-        raise ReadError("nothing came in on stdin: pipe an image file into it")
+    if destination == "-" and options.sides:
+        raise WriteError("--side with stdout: a side needs a name; give OUT a file name")
+    content = _stdin() if source == "-" else Path(source)
     if destination == "-":
-        return matte_image(matter, content, sys.stdout.buffer, prompts, options).as_dict()
+        with _stdout() as stream:
+            return matte_image(matter, content, stream, prompts, options)
     output = Path(destination) if destination else default_output(Path(source), options)
-    return matte_image(matter, content, output, prompts, options).as_dict()
+    return matte_image(matter, content, output, prompts, options, reserved=reserved)
+
+
+def _stdin() -> bytes:
+    content = b"" if sys.stdin.isatty() else sys.stdin.buffer.read()
+    if not content:
+        raise ReadError("nothing came in on stdin: pipe an image file into it")
+    return content
+
+
+@contextmanager
+def _stdout() -> "Iterator[BinaryIO]":
+    if sys.stdout.isatty():
+        raise WriteError("stdout is a terminal: name an output file, or pipe the picture on")
+    try:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise WriteError(f"can't write to stdout: {error.strerror}; name an output file") from error
 
 
 def _folder(
@@ -105,22 +133,27 @@ def _folder(
     quiet: bool,
 ) -> int:
     """Matte a folder; return 1 if some photo failed."""
-    from pullmatte.jobs.image import matte_folder
+    from pullmatte.jobs.folder import matte_folder
 
     if destination is None or destination == "-":
-        raise ReadError(f"{folder} is a folder: name a folder for the results after it")
-    failed = 0
-    for photo, result in matte_folder(matter, folder, Path(destination), prompts, options):
-        failed += isinstance(result, PullmatteError)
-        if isinstance(result, PullmatteError):
-            console.say(f"pullmatte: {photo}: {result}")
-            record: dict[str, Any] = {"source": str(photo), "error": str(result)}
-        else:
-            record = result.as_dict()
-            if not (quiet or as_json):
-                console.say(f"pullmatte: wrote {', '.join(record['outputs'])}")
-        if as_json:
-            console.emit(record)
+        raise WriteError(f"{folder} is a folder: name a folder for the results after it")
+    failed: list[str] = []
+    # Where it is no terminal, the lines on each photo are progress enough.
+    silent = quiet or as_json or not sys.stderr.isatty()
+    with console.progress_bar(folder.name, quiet=silent, unit="photos") as bar:
+        results = matte_folder(matter, folder, Path(destination), prompts, options, progress=bar)
+        for photo, result in results:
+            if isinstance(result, PullmatteError):
+                failed.append(f"{photo}: {result}")
+                record: dict[str, Any] = {"source": str(photo), "error": str(result)}
+            else:
+                record = result.as_dict()
+                if not (quiet or as_json):
+                    console.say(f"pullmatte: wrote {', '.join(record['outputs'])}")
+            if as_json:
+                console.emit(record)
+    for line in failed:
+        console.say(f"pullmatte: failed: {line}")
     if failed:
-        console.say(f"pullmatte: {failed} photos failed, listed above")
+        console.say(f"pullmatte: {len(failed)} photo{'s' * (len(failed) > 1)} failed, listed above")
     return 1 if failed else 0

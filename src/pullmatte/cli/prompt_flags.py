@@ -20,7 +20,7 @@ from pullmatte.prompts import (
 )
 
 _NAME = re.compile(r"(?P<name>[^=,@/\\]+)=(?P<rest>.+)", re.DOTALL)
-_FRAME = re.compile(r"(?P<rest>.+)@(?P<frame>\d+)", re.DOTALL)
+_FRAME = re.compile(r"(?P<rest>.+)@(?P<frame>[0-9]{1,12})", re.DOTALL)
 
 
 def parse_prompts(
@@ -52,23 +52,50 @@ def parse_prompts(
     return PromptFile(tuple(entries), source=saved.source, size=saved.size)
 
 
+def files_read(
+    masks: Sequence[str] = (), trimaps: Sequence[str] = (), file: Path | None = None
+) -> list[Path]:
+    """Name the files that the prompts of one command come from, so that none is written over.
+
+    Args:
+        masks: ``--mask`` values.
+        trimaps: ``--trimap`` values.
+        file: ``--prompts``.
+
+    Returns:
+        Their paths.
+    """
+    paths = [Path(_split(text, is_file=True)[1]) for text in (*masks, *trimaps)]
+    return [*paths, file] if file else paths
+
+
 def _split(text: str, *, is_file: bool = False) -> tuple[str, str, int]:
     """Take ``NAME=`` and ``@FRAME`` off: name, rest, frame."""
-    if is_file and Path(text).exists():
+    if is_file and _exists(text):
         return DEFAULT_OBJECT, text, 0
     name, frame = DEFAULT_OBJECT, 0
     if match := _NAME.fullmatch(text):
         name, text = match["name"].strip(), match["rest"]
-    if not (is_file and Path(text).exists()) and (match := _FRAME.fullmatch(text)):
+    if not (is_file and _exists(text)) and (match := _FRAME.fullmatch(text)):
         text, frame = match["rest"], int(match["frame"])
     return name, text, frame
+
+
+def _exists(text: str) -> bool:
+    try:
+        return Path(text).exists()
+    except OSError:
+        # Too long a name, for one.
+        return False
 
 
 def _numbers(text: str, flag: str, form: str) -> list[float]:
     try:
         return [float(part) for part in text.split(",")]
     except ValueError:
-        raise PromptError(f"--{flag} {text!r}: expected {form}, pixels") from None
+        raise PromptError(
+            f"--{flag} {text!r}: expected {form}, in pixels, and @FRAME after it if needed"
+        ) from None
 
 
 def _point(text: str) -> FramePrompt:
@@ -79,7 +106,7 @@ def _point(text: str) -> FramePrompt:
         rest, label = rest[:-2], int(rest.endswith("+"))
     numbers = _numbers(rest, "point", form)
     if len(numbers) != 2:
-        raise PromptError(f"--point {text!r}: expected {form}, pixels")
+        raise PromptError(f"--point {text!r}: expected {form}, in pixels")
     return FramePrompt(Prompt(points=(Point(numbers[0], numbers[1], label),)), name, frame)
 
 
@@ -88,7 +115,7 @@ def _box(text: str) -> FramePrompt:
     name, rest, frame = _split(text)
     numbers = _numbers(rest, "box", form)
     if len(numbers) != 4:
-        raise PromptError(f"--box {text!r}: expected {form}, pixels")
+        raise PromptError(f"--box {text!r}: expected {form}, in pixels")
     return FramePrompt(Prompt(box=Box(*numbers)), name, frame)
 
 

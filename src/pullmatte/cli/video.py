@@ -7,7 +7,7 @@ import typer
 
 from pullmatte.cli import console
 from pullmatte.cli import options as o
-from pullmatte.cli.prompt_flags import parse_prompts
+from pullmatte.cli.prompt_flags import files_read, parse_prompts
 from pullmatte.errors import PromptError
 from pullmatte.models import DEFAULT_MODEL
 
@@ -74,9 +74,13 @@ def video_command(
     """Matte a clip. Frames, timestamps, sound and colour tags of the clip are kept."""
     console.check_device(device)
     console.check_bits(bits)
+    console.check_kind(only_alpha=only_alpha, background=background)
     said = parse_prompts(point or (), box or (), mask or (), trimap or (), prompts)
+    read = files_read(mask or (), trimap or (), prompts)
+    console.check_save(save_prompts, source, destination, *read)
 
-    from pullmatte.jobs.video import SIDES, VideoOptions, default_output, matte_video
+    from pullmatte.jobs.video import matte_video
+    from pullmatte.jobs.video_options import SIDES, VideoOptions, default_output
     from pullmatte.sessions.load import load
 
     options = VideoOptions(
@@ -94,9 +98,8 @@ def video_command(
     )
     output = destination or default_output(source, options)
     matter = load(model)
-    multiplied = output.suffix.lower() == ".exr" and options.premultiplied is not False
-    note = "alpha premultiplied" if multiplied or options.premultiplied else "alpha straight"
-    console.start_line(matter.spec, note, quiet=quiet)
+    is_exr = output.suffix.lower() == ".exr"
+    console.start_line(matter.spec, console.alpha_note(options, is_exr=is_exr), quiet=quiet)
     with console.progress_bar(source.name, quiet=quiet or as_json) as bar:
         report = matte_video(
             matter,
@@ -106,8 +109,9 @@ def video_command(
             options,
             resume=resume,
             progress=_json_events if as_json else bar,
+            reserved=read,
         )
-    console.save_prompts(said, save_prompts)
+    console.save_prompts(said, save_prompts, source=str(source), size=report.size)
     if as_json:
         console.emit({"event": "done", **report.as_dict()})
     elif not quiet:

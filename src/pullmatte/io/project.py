@@ -1,8 +1,10 @@
 """A folder on disk that holds what a long run must not lose."""
 
 import json
+import re
 import zipfile
 import zlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 
 from pullmatte.errors import ReadError, WriteError
 from pullmatte.io.atomic import replacing
+from pullmatte.io.sequence import parse_pattern
 
 Arrays = dict[str, NDArray[Any]]
 _DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
@@ -88,6 +91,24 @@ def make_folder(folder: Path) -> None:
         raise WriteError(f"can't make the folder {folder}: {error.strerror}") from error
 
 
+def sweep(destination: Path) -> None:
+    """Delete the half-written files of an output that a killed run left beside it.
+
+    Args:
+        destination: The output, or the pattern of numbered pictures.
+    """
+    pattern = parse_pattern(destination)
+    name = re.escape(destination.name)
+    if pattern is not None:
+        name = rf"{re.escape(pattern.before)}\d+{re.escape(pattern.after)}"
+    with suppress(OSError):
+        for path in destination.parent.iterdir():
+            # As `replacing` names them.
+            half = re.fullmatch(r"\.(.+)\.[0-9a-f]{8}(\.[^.]+)", path.name)
+            if half and re.fullmatch(name, half[1] + half[2]):
+                path.unlink()
+
+
 def save_arrays(path: Path, arrays: Arrays) -> None:
     """Write named arrays, whole or not at all; names may hold any character.
 
@@ -108,7 +129,8 @@ def load_arrays(path: Path) -> Arrays:
         ReadError: If the file is missing or damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # Opened here, as np.load leaves a damaged file open.
+        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as archive:
             names = json.loads(str(archive["names"]))
             return {name: archive[f"a{number}"] for number, name in enumerate(names)}
     except _DAMAGE as error:

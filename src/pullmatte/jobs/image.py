@@ -1,14 +1,14 @@
 """One photo, from file to file."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from pullmatte.errors import PullmatteError, ReadError, UnsupportedFormat, WriteError
-from pullmatte.io.atomic import refuse_input
+from pullmatte.errors import ReadError, UnsupportedFormat, WriteError
+from pullmatte.io.atomic import shown
 from pullmatte.io.exr import write_exr
 from pullmatte.io.image import (
     FORMATS,
@@ -18,30 +18,14 @@ from pullmatte.io.image import (
     suggest_bit_depth,
     write_image,
 )
+from pullmatte.jobs.blending import fit_plate, join
+from pullmatte.jobs.naming import OBJECT_TOKEN, check_outputs, for_object
 from pullmatte.matte import Matte
 from pullmatte.models.protocol import Image, Opacity, Plane
 from pullmatte.prompts import DEFAULT_OBJECT, FramePrompt, Prompt, PromptFile
 from pullmatte.sessions.load import Matter
 
-OBJECT_TOKEN = "{object}"
 SIDES = ("trimap", "mask", "foreground", "alpha")
-PHOTO_SUFFIXES = frozenset([
-    ".png",
-    ".jpg",
-    ".jpeg",
-    ".webp",
-    ".tif",
-    ".tiff",
-    ".avif",
-    ".bmp",
-    ".gif",
-    ".exr",
-    ".heic",
-    ".heif",
-    ".jp2",
-    ".ppm",
-    ".pgm",
-])
 
 
 @dataclass(frozen=True)
@@ -96,10 +80,11 @@ class ImageReport:
 def default_output(source: Path, options: ImageOptions) -> Path:
     """Name the result beside its photo: ``shoe.jpg`` → ``shoe_cutout.png``."""
     suffix = ".exr" if source.suffix.lower() == ".exr" else ".png"
-    return source.with_name(f"{source.stem}_{_kind(options)}{suffix}")
+    return source.with_name(f"{source.stem}_{kind_of(options)}{suffix}")
 
 
-def _kind(options: ImageOptions) -> str:
+def kind_of(options: ImageOptions) -> str:
+    """Return the word that names what is written: cutout, alpha or composite."""
     if options.only_alpha:
         return "alpha"
     return "composite" if options.background is not None else "cutout"
@@ -113,6 +98,7 @@ def matte_image(
     options: ImageOptions | None = None,
     *,
     stream_format: str = "png",
+    reserved: Sequence[Path] = (),
 ) -> ImageReport:
     """Read a photo, matte it, write the result.
 
@@ -126,6 +112,10 @@ def matte_image(
         prompts: What to matte; None or empty takes the whole photo as the box.
         options: How to write it.
         stream_format: File format for a stream.
+        reserved: Further files that no output may replace, such as the mask that was read.
+
+    Returns:
+        What was done.
 
     Raises:
         ReadError: If the photo can't be read.
@@ -136,18 +126,17 @@ def matte_image(
     if not prompts or not prompts.prompts:
         prompts = PromptFile((FramePrompt(Prompt()),))
     if isinstance(destination, str | Path):
-        _check_destination(Path(destination), source, prompts, options)
+        _check_destination(Path(destination), source, prompts, options, reserved)
     picture = load_picture(source)
-    mattes = _matte(matter, picture, prompts, options)
     plate = _plate(options, picture)
+    mattes = _matte(matter, picture, prompts, options)
     if isinstance(destination, str | Path):
         written = list(_write_files(Path(destination), picture, mattes, plate, options))
     else:
         planes = _content(join(mattes), plate, options)
         form = _format(Path(f"-.{stream_format}"), picture, options)
-        data = encode_image(stream_format, **planes, **form)
-        destination.write(data)
-        written = []
+        destination.write(encode_image(stream_format, **planes, **form))
+        written = [Path("-")]
     return ImageReport(
         source="-" if isinstance(source, bytes) else str(source),
         outputs=tuple(str(path) for path in written),
@@ -157,21 +146,41 @@ def matte_image(
 
 
 def _check_destination(
-    destination: Path, source: str | Path | bytes, prompts: PromptFile, options: ImageOptions
+    destination: Path,
+    source: str | Path | bytes,
+    prompts: PromptFile,
+    options: ImageOptions,
+    reserved: Sequence[Path],
 ) -> None:
-    """Refuse an output that would replace the photo, before any work is done."""
+    """Refuse an output that can't be, or that would replace an input, before any work is done."""
     original = None if isinstance(source, bytes) else source
-    suggest_bit_depth(destination, 8)
-    kind = FORMATS["." + destination.suffix.lower().lstrip(".")]
-    if not (kind.alpha or options.only_alpha or options.background is not None):
+    outputs = [
+        path
+        for main in dict.fromkeys(for_object(destination, name) for name in prompts.objects)
+        for path in (main, *(_side_path(main, side) for side in options.sides))
+    ]
+    check_outputs(outputs, original, _as_path(options.background), *reserved)
+    _try_format(destination, options)
+
+
+def _try_format(destination: Path, options: ImageOptions) -> None:
+    """Find out by one pixel that the format holds what it should."""
+    suggested = suggest_bit_depth(destination, 8)
+    kind, name = FORMATS[destination.suffix.lower()], shown(destination)
+    cutout = not options.only_alpha and options.background is None
+    if cutout and not kind.alpha:
         raise UnsupportedFormat(
-            f"can't write {destination}: {kind.name} holds no alpha; "
+            f"can't write {name}: {kind.name} holds no alpha; "
             "use .png, .webp, .tif or .exr, or add --bg or --only-alpha"
         )
-    for name in prompts.objects:
-        resolved = _for_object(destination, name)
-        for output in (resolved, *(_side_path(resolved, side) for side in options.sides)):
-            refuse_input(output, original, _as_path(options.background))
+    encode_image(
+        destination.suffix,
+        image=None if options.only_alpha else np.zeros((1, 1, 3), np.float32),
+        alpha=np.zeros((1, 1), np.float32) if cutout or options.only_alpha else None,
+        bit_depth=options.bit_depth or suggested,
+        premultiplied=options.premultiplied,
+        name=name,
+    )
 
 
 def _as_path(background: str | Path | None) -> Path | None:
@@ -197,37 +206,6 @@ def _plate(options: ImageOptions, picture: Picture) -> Image | str | None:
     if not isinstance(options.background, Path):
         return options.background
     return fit_plate(load_picture(options.background).image, picture.image.shape[:2])
-
-
-def fit_plate(plate: Image, shape: tuple[int, ...]) -> Image:
-    """Scale and crop a picture so that it fills `shape` (height, width) without distortion."""
-    import cv2
-
-    height, width = shape[:2]
-    scale = max(height / plate.shape[0], width / plate.shape[1])
-    size = max(width, round(plate.shape[1] * scale)), max(height, round(plate.shape[0] * scale))
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    scaled = cv2.resize(plate, size, interpolation=method)
-    top, left = (scaled.shape[0] - height) // 2, (scaled.shape[1] - width) // 2
-    return np.asarray(scaled[top : top + height, left : left + width], np.float32)
-
-
-def join(mattes: Mapping[str, Matte]) -> Matte:
-    """Join several objects to one: ``1 - prod(1 - alpha)``, colours weighted by their alphas."""
-    if len(mattes) == 1:
-        return next(iter(mattes.values()))
-    alphas = np.stack([matte.alpha for matte in mattes.values()])
-    alpha: Plane = 1 - np.prod(1 - alphas, axis=0)
-    weights = alphas / np.maximum(alphas.sum(axis=0), np.float32(1e-6))
-    first = next(iter(mattes.values()))
-
-    def colour() -> Image:
-        blend = np.zeros_like(first.image)
-        for weight, matte in zip(weights, mattes.values(), strict=True):
-            blend += weight[..., None] * matte.foreground
-        return np.where((alphas.sum(axis=0) > 1e-6)[..., None], blend, first.foreground)
-
-    return Matte(alpha, first.image, foreground=colour)
 
 
 def _content(matte: Matte, plate: Image | str | None, options: ImageOptions) -> dict[str, Any]:
@@ -256,13 +234,13 @@ def _write_files(
 ) -> Iterator[Path]:
     """Write the result and its sides, and name each file as it is done."""
     if OBJECT_TOKEN in destination.name:
-        parts = {_for_object(destination, name): matte for name, matte in mattes.items()}
+        parts = {for_object(destination, name): matte for name, matte in mattes.items()}
     else:
         parts = {destination: join(mattes)}
     for path, matte in parts.items():
         planes = _content(matte, plate, options)
         if path.suffix.lower() == ".exr":
-            _write_exr(path, planes, {} if len(parts) > 1 else mattes, options)
+            _write_exr(path, planes, {} if OBJECT_TOKEN in destination.name else mattes, options)
         else:
             write_image(path, **planes, **_format(path, picture, options))
         yield path
@@ -313,81 +291,6 @@ def _side_plane(side: str, matte: Matte, mattes: Mapping[str, Matte]) -> Plane:
     return plane
 
 
-def _for_object(destination: Path, name: str) -> Path:
-    return destination.with_name(destination.name.replace(OBJECT_TOKEN, name))
-
-
 def _side_path(path: Path, side: str) -> Path:
     suffix = path.suffix if side == "foreground" else ".png"
     return path.with_name(f"{path.stem}_{side}{suffix}")
-
-
-def find_photos(folder: Path) -> list[Path]:
-    """List the photos below `folder`, in order of their paths.
-
-    Raises:
-        ReadError: If there is none.
-    """
-    found = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in PHOTO_SUFFIXES
-        and path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
-    if not found:
-        raise ReadError(f"no photo in {folder}: give a folder with images, or one image")
-    return found
-
-
-def matte_folder(
-    matter: Matter,
-    folder: Path,
-    destination: Path,
-    prompts: PromptFile | None = None,
-    options: ImageOptions | None = None,
-) -> Iterator[tuple[Path, ImageReport | PullmatteError]]:
-    """Matte every photo below a folder into the same tree elsewhere; a failed one stops nothing.
-
-    Args:
-        matter: The loaded model.
-        folder: Where the photos are.
-        destination: Where the tree of results goes.
-        prompts: As for `matte_image`, the same for every photo.
-        options: As for `matte_image`.
-
-    Yields:
-        Each photo with its report, or with the error that stopped it.
-
-    Raises:
-        ReadError: If the folder holds no photo.
-        WriteError: If the two folders are the same.
-    """
-    options = options or ImageOptions()
-    if destination.resolve() == folder.resolve():
-        raise WriteError(f"{destination} is the folder of the photos: give another one for results")
-    photos = [photo for photo in find_photos(folder) if destination not in photo.parents]
-    names = _output_names(photos, folder, options)
-    for photo in photos:
-        output = destination / names[photo]
-        try:
-            output.parent.mkdir(parents=True, exist_ok=True)
-            yield photo, matte_image(matter, photo, output, prompts, options)
-        except PullmatteError as error:
-            yield photo, error
-        except OSError as error:
-            yield photo, WriteError(f"can't write {output}: {error.strerror}")
-
-
-def _output_names(photos: list[Path], folder: Path, options: ImageOptions) -> dict[Path, Path]:
-    """Name each result; photos that differ in their suffix alone keep it in the name."""
-    plain = {p: default_output(p, options).relative_to(folder) for p in photos}
-    taken = list(plain.values())
-    return {
-        photo: (
-            name
-            if taken.count(name) == 1
-            else name.with_name(f"{photo.name.replace('.', '_')}_{_kind(options)}{name.suffix}")
-        )
-        for photo, name in plain.items()
-    }

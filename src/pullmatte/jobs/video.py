@@ -5,83 +5,33 @@ to the encoder, so that a killed run goes on from its last complete segment, to 
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+import shutil
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, cast
 
 from pullmatte import __version__
-from pullmatte.errors import WriteError
 from pullmatte.io.clip import Clip, VideoInfo
-from pullmatte.io.image import load_picture
-from pullmatte.io.project import FolderStore, load_arrays, save_arrays
+from pullmatte.io.project import Arrays, FolderStore, load_arrays, save_arrays, sweep
+from pullmatte.io.segments import input_identity
 from pullmatte.io.sequence_write import SequenceWriter, open_writer
 from pullmatte.io.video import open_video
-from pullmatte.io.video_formats import Content
-from pullmatte.io.video_write import SEGMENT_FRAMES, FrameWriter
-from pullmatte.jobs.image import OBJECT_TOKEN, fit_plate, join
+from pullmatte.io.video_write import FrameWriter
+from pullmatte.jobs.naming import check_outputs
 from pullmatte.jobs.pipeline import Prefetched, Worker
-from pullmatte.matte import Matte, make_background
-from pullmatte.models.protocol import Image, Opacity, Plane
-from pullmatte.prompts import DEFAULT_OBJECT, FramePrompt, Prompt, PromptFile
+from pullmatte.jobs.video_options import VideoOptions, check_options
+from pullmatte.jobs.video_outputs import Output, plan
+from pullmatte.prompts import FramePrompt, Prompt, PromptFile
 from pullmatte.sessions.image import or_whole_frame
 from pullmatte.sessions.load import Matter
-from pullmatte.sessions.video import Direction, FrameMattes, VideoSession
+from pullmatte.sessions.video import FrameMattes, VideoSession
 
-_SIDE_CONTENT: dict[str, Content] = {
-    "trimap": "alpha",
-    "mask": "alpha",
-    "foreground": "opaque",
-    "alpha": "alpha",
-}
-SIDES = tuple(_SIDE_CONTENT)
+_BACKWARD_STATE = "backward.npz"
 Progress = Callable[[int, int], None]
 """Called with the frames done and the frames in all."""
-
-
-@dataclass(frozen=True)
-class VideoOptions:
-    """How a clip is matted and written.
-
-    Attributes:
-        only_alpha: Write the alpha alone, as a grey video.
-        background: Composite over this colour, ``"checker"`` or picture instead of cutting out.
-        foreground: Estimate the object's own colours; else the clip's stand in.
-        opacity: Whether the object is opaque, transparent, or to be found out.
-        direction: Which way to track from the prompted frames.
-        premultiplied: Write colour multiplied by alpha; None: each format's habit.
-        codec: FFmpeg's name of the encoder; None: the format's usual one.
-        audio: Copy the clip's sound.
-        start_frame: First number of a numbered sequence; None: the clip's own.
-        bit_depth: 8 or 16 for numbered sequences; None: the clip's own.
-        sides: Further clips to write beside the result: any of `SIDES`.
-        segment_frames: Frames of a segment: how much a killed run loses at most.
-    """
-
-    only_alpha: bool = False
-    background: str | Path | None = None
-    foreground: bool = True
-    opacity: Opacity = "auto"
-    direction: Direction = "both"
-    premultiplied: bool | None = None
-    codec: str | None = None
-    audio: bool = True
-    start_frame: int | None = None
-    bit_depth: int | None = None
-    sides: tuple[str, ...] = ()
-    segment_frames: int = SEGMENT_FRAMES
-
-    @property
-    def content(self) -> Content:
-        """What the main result holds: ``alpha``, ``opaque`` or ``cutout``."""
-        if self.only_alpha:
-            return "alpha"
-        return "opaque" if self.background is not None else "cutout"
 
 
 @dataclass(frozen=True)
@@ -113,18 +63,6 @@ class VideoReport:
         return document
 
 
-def default_output(source: Path, options: VideoOptions) -> Path:
-    """Name the result beside its clip: ``torch.mp4`` → ``torch_cutout.mov``."""
-    kind = {"alpha": "alpha", "opaque": "composite", "cutout": "cutout"}[options.content]
-    if "%" in source.name or "#" in source.name:
-        return source.with_name(f"{kind}_{source.stem}{_sequence_suffix(source)}")
-    return source.with_name(f"{source.stem}_{kind}.mov")
-
-
-def _sequence_suffix(source: Path) -> str:
-    return ".exr" if source.suffix.lower() == ".exr" else ".png"
-
-
 def matte_video(
     matter: Matter,
     source: str | Path,
@@ -134,6 +72,7 @@ def matte_video(
     *,
     resume: bool = False,
     progress: Progress | None = None,
+    reserved: Sequence[Path] = (),
 ) -> VideoReport:
     """Read a clip, matte it, write the result.
 
@@ -148,6 +87,10 @@ def matte_video(
         options: How to write it.
         resume: Go on from the last complete segment of a run that was stopped.
         progress: Called after each frame.
+        reserved: Further files that no output may replace, such as the mask that was read.
+
+    Returns:
+        What was done.
 
     Raises:
         ReadError: If the clip can't be read.
@@ -156,18 +99,29 @@ def matte_video(
             other settings.
     """
     options = options or VideoOptions()
-    with ExitStack() as stack:
-        clip = stack.enter_context(open_video(source))
-        prompts = _whole_frame_if_empty(prompts, clip.size)
-        prompts.check(*clip.size, frame_count=len(clip))
-        outputs = _plan(Path(destination), prompts, options)
-        settings = _settings(matter, prompts, options)
-        writers = [
-            stack.enter_context(_open_writer(each, clip.info, options, settings, resume=resume))
-            for each in outputs
-        ]
-        run = _Run(matter, clip, list(zip(outputs, writers, strict=True)), options)
-        coverage = run.go(prompts, progress or (lambda done, total: None))
+    destination = Path(destination)
+    check_options(destination, options)
+    writers: list[FrameWriter] = []
+    try:
+        with ExitStack() as stack:
+            clip = stack.enter_context(open_video(source))
+            prompts = _whole_frame_if_empty(prompts, clip.size)
+            prompts.check(*clip.size, frame_count=len(clip))
+            outputs = plan(destination, prompts, options, clip.size)
+            check_outputs(
+                [output.path for output in outputs], source, _as_path(options.background), *reserved
+            )
+            settings = _settings(matter, prompts, options)
+            for output in outputs:
+                sweep(output.path)
+                writer = _open_writer(output, clip.info, options, settings, resume=resume)
+                writers.append(stack.enter_context(writer))
+            run = _Run(matter, clip, list(zip(outputs, writers, strict=True)), options)
+            coverage = run.go(prompts, progress or (lambda done, total: None))
+    except BaseException:
+        for writer in writers:
+            _forget_if_empty(writer)
+        raise
     return VideoReport(
         source=str(source),
         outputs=tuple(str(output.path) for output in outputs),
@@ -179,95 +133,21 @@ def matte_video(
     )
 
 
-@dataclass(frozen=True)
-class _Output:
-    """One file to write: where, what it holds, and how to get that from a frame's mattes."""
-
-    path: Path
-    content: Content
-    pick: Callable[[FrameMattes], tuple[Image | None, Plane | None]]
-    names: tuple[str, ...] = ()
-
-    def named(self, frame: FrameMattes) -> dict[str, Plane] | None:
-        """Return the alphas that an EXR holds as channels of their own, if any."""
-        if not self.names or self.path.suffix.lower() != ".exr":
-            return None
-        return {name: frame.mattes[name].alpha for name in self.names}
-
-
 def _whole_frame_if_empty(prompts: PromptFile | None, size: tuple[int, int]) -> PromptFile:
     if prompts and prompts.prompts:
         return prompts
     return PromptFile((FramePrompt(or_whole_frame(Prompt(), *size)),))
 
 
-def _plan(destination: Path, prompts: PromptFile, options: VideoOptions) -> list[_Output]:
-    """List the files to write: the result, or one for each object, and their sides."""
-    if OBJECT_TOKEN in destination.name:
-        groups: dict[str, tuple[str, ...]] = {name: (name,) for name in prompts.objects}
-    else:
-        groups = {"": prompts.objects}
-    outputs = []
-    for token, names in groups.items():
-        path = destination.with_name(destination.name.replace(OBJECT_TOKEN, token))
-        named = () if token or names == (DEFAULT_OBJECT,) else names
-        outputs.append(_Output(path, options.content, _main_picker(names, options), named))
-        outputs += [
-            _Output(_side_path(path, side), _SIDE_CONTENT[side], _side_picker(names, side))
-            for side in options.sides
-        ]
-    return outputs
+def _as_path(background: str | Path | None) -> Path | None:
+    return background if isinstance(background, Path) else None
 
 
-def _side_path(path: Path, side: str) -> Path:
-    """Name a side clip: ``out.mov`` → ``out_trimap.mov``; a number mark keeps its place."""
-    head, dot, rest = path.name.partition(".")
-    return path.with_name(f"{head}_{side}{dot}{rest}")
-
-
-def _main_picker(
-    names: tuple[str, ...], options: VideoOptions
-) -> Callable[[FrameMattes], tuple[Image | None, Plane | None]]:
-    plates: dict[tuple[int, int], Image] = {}
-
-    def plate(size: tuple[int, int]) -> Image:
-        if size not in plates:
-            background = options.background
-            if isinstance(background, Path):
-                plates[size] = fit_plate(load_picture(background).image, (size[1], size[0]))
-            else:
-                plates[size] = make_background(background or "checker", *size)
-        return plates[size]
-
-    def pick(frame: FrameMattes) -> tuple[Image | None, Plane | None]:
-        matte = _joined(frame, names)
-        if options.only_alpha:
-            return None, matte.alpha
-        if options.background is not None:
-            return matte.composite(plate(matte.size)), None
-        return matte.foreground, matte.alpha
-
-    return pick
-
-
-def _side_picker(
-    names: tuple[str, ...], side: str
-) -> Callable[[FrameMattes], tuple[Image | None, Plane | None]]:
-    def pick(frame: FrameMattes) -> tuple[Image | None, Plane | None]:
-        if side == "foreground":
-            return _joined(frame, names).foreground, None
-        if side == "alpha":
-            return None, _joined(frame, names).alpha
-        planes = [getattr(frame.mattes[name], side) for name in names]
-        if any(plane is None for plane in planes):
-            raise WriteError(f"no {side} to write: this model makes none; leave --side {side} out")
-        return None, np.max(np.stack(planes).astype(np.float32), axis=0)
-
-    return pick
-
-
-def _joined(frame: FrameMattes, names: tuple[str, ...]) -> Matte:
-    return join({name: frame.mattes[name] for name in names})
+def _forget_if_empty(writer: FrameWriter) -> None:
+    """Delete the work folder of a failed run that holds nothing to go on with."""
+    folder = writer.state_path(0).parent
+    if not (any(folder.glob("segment_*")) or (folder / _BACKWARD_STATE).exists()):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _settings(matter: Matter, prompts: PromptFile, options: VideoOptions) -> dict[str, str]:
@@ -279,13 +159,20 @@ def _settings(matter: Matter, prompts: PromptFile, options: VideoOptions) -> dic
         "direction": options.direction,
         "opacity": options.opacity,
         "foreground": str(options.foreground),
-        "background": str(options.background),
+        "background": _identity(options.background),
         "pullmatte": __version__,
     }
 
 
+def _identity(background: str | Path | None) -> str:
+    """Tell a background from another, or from its own older self."""
+    if isinstance(background, Path):
+        return " ".join(input_identity(background).values())
+    return str(background)
+
+
 def _open_writer(
-    output: _Output,
+    output: Output,
     info: VideoInfo,
     options: VideoOptions,
     settings: Mapping[str, str],
@@ -298,7 +185,7 @@ def _open_writer(
         content=output.content,
         codec=options.codec,
         premultiplied=options.premultiplied,
-        audio_from=info.path if options.audio and info.has_audio else None,
+        audio_from=info.path if output.is_main and options.audio and info.has_audio else None,
         start_frame=options.start_frame,
         bit_depth=options.bit_depth,
         segment_frames=options.segment_frames,
@@ -318,7 +205,7 @@ class _Run:
         self,
         matter: Matter,
         clip: Clip,
-        outputs: list[tuple[_Output, FrameWriter]],
+        outputs: list[tuple[Output, FrameWriter]],
         options: VideoOptions,
     ) -> None:
         self._outputs = outputs
@@ -326,41 +213,51 @@ class _Run:
         # Writers take each frame in turn. What the last of them has, all others have too, so its
         # folder is the one where the state to go on with is surely kept.
         self._keeper = outputs[-1][1]
+        self._folder = self._keeper.state_path(0).parent
         self._every = options.segment_frames
         self._frame_count = len(clip)
         self.start = min(writer.next_frame for _, writer in outputs)
         self._session: VideoSession = matter.open_video(
             Prefetched(clip),
-            foreground=options.foreground and _needs_colour(options),
-            store=FolderStore(self._keeper.state_path(0).parent / "backward"),
+            foreground=options.foreground and options.needs_colour,
+            store=FolderStore(self._folder / "backward"),
         )
         self._sums: dict[str, float] = {}
 
     def go(self, prompts: PromptFile, progress: Progress) -> dict[str, float]:
         """Make what is left of the clip, and return each object's mean alpha."""
         self._session.add(prompts)
-        direction, opacity = self._options.direction, self._options.opacity
-        behind = self._session.frames_behind(direction)
+        if self.start == self._frame_count:
+            # Killed after the last segment, before the segments were joined.
+            return {}
+        behind = self._session.frames_behind(self._options.direction)
         state = self._load_state()
         if state is None:
             self._prepare(behind, progress)
         done_before = behind if state is None else 0
         total = done_before + self._frame_count
-        with Worker() as worker:
-            for frame in self._session.propagate(direction, opacity=opacity, resume=state):
-                self._sums = {
-                    name: self._sums.get(name, 0.0) + float(matte.alpha.mean())
-                    for name, matte in frame.mattes.items()
-                }
+        self._make(state, lambda done: progress(done_before + done, total))
+        made = self._frame_count - self.start
+        return {name: alpha / made for name, alpha in self._sums.items()}
+
+    def _make(self, state: Arrays | None, advance: Callable[[int], None]) -> None:
+        """Matte what is left, and hand each frame to the writers."""
+        direction, opacity = self._options.direction, self._options.opacity
+        frames = self._session.propagate(direction, opacity=opacity, resume=state)
+        # Closed at once when something fails, so that the thread that decodes ends too.
+        closed = closing(cast("Generator[FrameMattes, None, None]", frames))
+        with Worker() as worker, closed:
+            for frame in frames:
+                for name, matte in frame.mattes.items():
+                    mean = float(matte.alpha.mean())
+                    self._sums[name] = self._sums.get(name, 0.0) + mean
                 self._save_state(frame.index + 1, worker)
                 worker.submit(partial(self._write, frame))
-                progress(done_before + frame.index + 1, total)
-        made = max(self._frame_count - self.start, 1)
-        return {name: total_alpha / made for name, total_alpha in self._sums.items()}
+                advance(frame.index + 1)
 
     def _prepare(self, behind: int, progress: Progress) -> None:
         """Track backward; on the way save what a later run needs to go on from there."""
-        path = self._keeper.state_path(0).parent / "backward.npz"
+        path = self._folder / _BACKWARD_STATE
         saved = load_arrays(path) if path.is_file() else None
         direction, opacity = self._options.direction, self._options.opacity
         for left in self._session.prepare(direction, opacity=opacity, resume=saved):
@@ -368,7 +265,7 @@ class _Run:
                 save_arrays(path, self._session.state(left))
             progress(behind - left, behind + self._frame_count)
 
-    def _load_state(self) -> dict[str, NDArray[Any]] | None:
+    def _load_state(self) -> Arrays | None:
         return load_arrays(self._keeper.state_path(self.start)) if self.start else None
 
     def _save_state(self, next_frame: int, worker: Worker) -> None:
@@ -385,7 +282,3 @@ class _Run:
                     writer.write(frame.index, image, alpha, mattes=output.named(frame))
                 else:
                     writer.write(frame.index, image, alpha)
-
-
-def _needs_colour(options: VideoOptions) -> bool:
-    return not options.only_alpha or "foreground" in options.sides

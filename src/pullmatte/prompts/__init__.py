@@ -1,7 +1,8 @@
 """What a person says about an object, and the one file form it is saved in."""
 
 from pullmatte.prompts.file import DEFAULT_OBJECT, FramePrompt, PromptFile
-from pullmatte.prompts.parts import Box, Mask, Point, Prompt, Trimap
+from pullmatte.prompts.parts import Box, Point, Prompt
+from pullmatte.prompts.rasters import Mask, Trimap
 
 __all__ = [
     "DEFAULT_OBJECT",

@@ -6,14 +6,16 @@ corner of the upper left pixel, so a point lies in ``0 <= x < width`` and a box 
 """
 
 import math
+import reprlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from pullmatte.errors import PromptError
+from pullmatte.prompts.rasters import Mask, Trimap
 
 
 @dataclass(frozen=True)
@@ -31,10 +33,14 @@ class Point:
     label: int = 1
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.x) and math.isfinite(self.y)):
-            raise PromptError(f"point ({self.x}, {self.y}): give finite pixel coordinates")
-        if self.label not in (0, 1):
-            raise PromptError(f"point label {self.label!r}: use 1 (include) or 0 (exclude)")
+        for name in ("x", "y"):
+            object.__setattr__(self, name, _coordinate(getattr(self, name), "point"))
+        try:
+            object.__setattr__(self, "label", {0: 0, 1: 1}[self.label])
+        except (KeyError, TypeError) as error:
+            raise PromptError(
+                f"point label {_short(self.label)}: use 1 (include) or 0 (exclude)"
+            ) from error
 
     def check(self, width: int, height: int) -> None:
         """Refuse a point outside an image of ``width`` by ``height`` pixels.
@@ -44,7 +50,7 @@ class Point:
         """
         if not (0 <= self.x < width and 0 <= self.y < height):
             raise PromptError(
-                f"point ({self.x:g}, {self.y:g}) lies outside the {width}x{height} image: "
+                f"point ({self.x:.10g}, {self.y:.10g}) lies outside the {width}x{height} image: "
                 f"give 0 <= x < {width} and 0 <= y < {height}"
             )
 
@@ -59,8 +65,8 @@ class Box:
     y1: float
 
     def __post_init__(self) -> None:
-        if not all(math.isfinite(v) for v in (self.x0, self.y0, self.x1, self.y1)):
-            raise PromptError(f"box {self}: give finite pixel coordinates")
+        for name in ("x0", "y0", "x1", "y1"):
+            object.__setattr__(self, name, _coordinate(getattr(self, name), "box"))
         if not (self.x0 < self.x1 and self.y0 < self.y1):
             raise PromptError(
                 f"box {self} is empty: give X0,Y0,X1,Y1 with X0 < X1 and Y0 < Y1 "
@@ -68,7 +74,7 @@ class Box:
             )
 
     def __str__(self) -> str:
-        return f"({self.x0:g}, {self.y0:g}, {self.x1:g}, {self.y1:g})"
+        return f"({self.x0:.10g}, {self.y0:.10g}, {self.x1:.10g}, {self.y1:.10g})"
 
     def check(self, width: int, height: int) -> None:
         """Refuse a box that leaves an image of ``width`` by ``height`` pixels.
@@ -81,102 +87,6 @@ class Box:
                 f"box {self} leaves the {width}x{height} image: "
                 f"keep it within (0, 0, {width}, {height})"
             )
-
-
-class _Raster:
-    """What masks and trimaps share: a read-only array with a value's equality."""
-
-    array: NDArray[Any]
-
-    def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and np.array_equal(self.array, other.array)
-
-    def __hash__(self) -> int:
-        return hash((self.array.shape, self.array.tobytes()))
-
-    def check(self, width: int, height: int) -> None:
-        """Refuse a raster whose size isn't ``width`` by ``height`` pixels.
-
-        Raises:
-            PromptError: If the sizes differ.
-        """
-        rows, columns = self.array.shape
-        if (columns, rows) != (width, height):
-            kind = type(self).__name__.lower()
-            raise PromptError(
-                f"{kind} of {columns}x{rows} pixels for an image of {width}x{height}: "
-                f"give a {kind} of the image's own size"
-            )
-
-
-def _as_plane(array: ArrayLike, kind: str) -> NDArray[Any]:
-    """Take `array` as a finite `H W` plane of numbers, or say why not."""
-    plane = np.asarray(array)
-    if plane.ndim != 2 or plane.size == 0:
-        raise PromptError(f"{kind} of shape {plane.shape}: give one plane of height x width")
-    if plane.dtype.kind not in "buif":
-        raise PromptError(f"{kind} of type {plane.dtype}: give bool, integers or floats")
-    if plane.dtype.kind == "f" and not np.isfinite(plane).all():
-        raise PromptError(f"{kind} holds NaN or infinite values: give numbers in [0, 1]")
-    return plane
-
-
-def _full_scale(plane: NDArray[Any]) -> float:
-    """Return the value that means 1 in `plane`'s type."""
-    return float(np.iinfo(plane.dtype).max) if plane.dtype.kind in "ui" else 1.0
-
-
-@dataclass(frozen=True, eq=False)
-class Mask(_Raster):
-    """A rough mask of the object.
-
-    Attributes:
-        array: `H W`. Bool; integers count from half their type's range, floats from 0.5.
-
-    Raises:
-        PromptError: If it isn't one plane of numbers, or marks no pixel.
-    """
-
-    array: NDArray[Any]
-
-    def __post_init__(self) -> None:
-        plane = _as_plane(self.array, "mask")
-        mask = plane.copy() if plane.dtype == np.bool_ else plane > _full_scale(plane) / 2
-        if not mask.any():
-            raise PromptError("mask is empty: mark at least one pixel of the object")
-        mask.flags.writeable = False
-        object.__setattr__(self, "array", mask)
-
-
-@dataclass(frozen=True, eq=False)
-class Trimap(_Raster):
-    """Known background, unknown band, known foreground.
-
-    Attributes:
-        array: `H W` float32 in {0, 0.5, 1}. Of other input, the type's lowest and full value
-            are known background and foreground, and everything between is unknown.
-
-    Raises:
-        PromptError: If it isn't one plane of numbers, or has no unknown pixel.
-    """
-
-    array: NDArray[Any]
-
-    def __post_init__(self) -> None:
-        plane = _as_plane(self.array, "trimap")
-        if plane.dtype == np.bool_:
-            raise PromptError("trimap of type bool has no unknown band: give it as mask instead")
-        full = _full_scale(plane)
-        trimap = np.full(plane.shape, 0.5, np.float32)
-        trimap[plane <= full / 512] = 0.0
-        trimap[plane >= full * (1 - 1 / 512)] = 1.0
-        if not (trimap == 0.5).any():
-            raise PromptError(
-                "trimap has no unknown pixel: mark the band to be matted "
-                "with grey (0.5, or 128 of 255), or give it as mask instead"
-            )
-        trimap.flags.writeable = False
-        object.__setattr__(self, "array", trimap)
 
 
 @dataclass(frozen=True)
@@ -195,11 +105,14 @@ class Prompt:
     mask: Mask | None = None
     trimap: Trimap | None = None
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "points", tuple(self.points))
+
     @classmethod
     def of(
         cls,
         *,
-        points: "Iterable[Point | tuple[float, float]] | ArrayLike | None" = None,
+        points: "Iterable[Point] | ArrayLike | None" = None,
         labels: ArrayLike | None = None,
         box: "Box | tuple[float, float, float, float] | ArrayLike | None" = None,
         mask: "Mask | ArrayLike | None" = None,
@@ -208,11 +121,11 @@ class Prompt:
         """Build a prompt from whatever a caller has at hand.
 
         Args:
-            points: `N` points, or an `N 2` array of (x, y) in pixels.
+            points: `N` `Point` objects, an `N 2` array of (x, y) in pixels, or one such pair.
             labels: `N` values 1 or 0; all 1 when left out.
             box: A `Box` or ``(x0, y0, x1, y1)`` in pixels.
-            mask: A `Mask` or an `H W` array.
-            trimap: A `Trimap` or an `H W` array.
+            mask: A `Mask`, or an `H W` array or PIL image that can become one.
+            trimap: A `Trimap`, or an `H W` array or PIL image that can become one.
 
         Raises:
             PromptError: If any of them can't be read as what it should be.
@@ -220,12 +133,9 @@ class Prompt:
         return cls(
             points=_as_points(points, labels),
             box=_as_box(box),
-            mask=mask if mask is None or isinstance(mask, Mask) else Mask(np.asarray(mask)),
-            trimap=(
-                trimap
-                if trimap is None or isinstance(trimap, Trimap)
-                else Trimap(np.asarray(trimap))
-            ),
+            # Both classes read whatever holds a plane, also PIL images.
+            mask=mask if mask is None or isinstance(mask, Mask) else Mask(mask),  # type: ignore[arg-type]
+            trimap=trimap if trimap is None or isinstance(trimap, Trimap) else Trimap(trimap),  # type: ignore[arg-type]
         )
 
     @property
@@ -254,29 +164,57 @@ class Prompt:
         )
 
 
+def _short(value: object) -> str:
+    """Show any value on one line of bounded length."""
+    return " ".join(reprlib.repr(value).split())
+
+
+def _coordinate(value: Any, what: str) -> float:
+    """Take `value` as a finite number, or say why not."""
+    try:
+        if isinstance(value, str | bytes) or np.ndim(value) > 0:
+            raise TypeError("not a number")
+        number = float(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise PromptError(f"{what} coordinate {_short(value)}: give a number of pixels") from error
+    if not math.isfinite(number):
+        raise PromptError(f"{what} coordinate {number}: give a finite number of pixels")
+    return number
+
+
 def _as_points(points: Any, labels: Any) -> tuple[Point, ...]:
     """Pair points with labels, or say why they don't pair."""
     if points is None:
         if labels is not None:
             raise PromptError("labels without points: give points too")
         return ()
-    listed = list(points)
-    if listed and all(isinstance(p, Point) for p in listed):
-        if labels is not None:
-            raise PromptError("labels beside Point objects: the label belongs in the Point")
-        return tuple(listed)
+    if isinstance(points, Point):
+        points = [points]
     try:
-        pairs = np.asarray(listed, dtype=float).reshape(-1, 2)
+        listed = list(points)
+        if any(isinstance(p, Point) for p in listed):
+            return _ready_points(listed, labels)
+        pairs = np.asarray(listed, dtype=float)
+        pairs = pairs.reshape(-1, 2) if pairs.shape in ((2,), (0,)) else pairs
         flags = np.ones(len(pairs)) if labels is None else np.asarray(labels, float).reshape(-1)
     except (TypeError, ValueError) as error:
-        raise PromptError(f"points {points!r}: give N pairs of x, y and N labels") from error
+        raise PromptError(f"points {_short(points)}: give N pairs of x, y and N labels") from error
+    if pairs.ndim != 2 or pairs.shape[1] != 2:
+        raise PromptError(f"points of shape {pairs.shape}: give N pairs of x, y; labels go apart")
     if len(pairs) != len(flags):
         raise PromptError(f"{len(pairs)} points with {len(flags)} labels: give one label a point")
     if not np.isin(flags, (0.0, 1.0)).all():
-        raise PromptError(f"labels {labels!r}: use 1 (include) or 0 (exclude)")
-    return tuple(
-        Point(float(x), float(y), int(label)) for (x, y), label in zip(pairs, flags, strict=True)
-    )
+        raise PromptError(f"labels {_short(labels)}: use 1 (include) or 0 (exclude)")
+    return tuple(Point(x, y, int(label)) for (x, y), label in zip(pairs, flags, strict=True))
+
+
+def _ready_points(points: list[Any], labels: Any) -> tuple[Point, ...]:
+    """Take `Point` objects as they are."""
+    if labels is not None:
+        raise PromptError("labels beside Point objects: the label belongs in the Point")
+    if not all(isinstance(p, Point) for p in points):
+        raise PromptError("Point objects among other points: give one kind")
+    return tuple(points)
 
 
 def _as_box(box: Any) -> Box | None:
@@ -284,7 +222,9 @@ def _as_box(box: Any) -> Box | None:
     if box is None or isinstance(box, Box):
         return box
     try:
-        corners = [float(v) for v in box]
-        return Box(*corners)
-    except (TypeError, ValueError) as error:
-        raise PromptError(f"box {box!r}: give four numbers x0, y0, x1, y1") from error
+        corners = list(box)
+    except TypeError as error:
+        raise PromptError(f"box {_short(box)}: give four numbers x0, y0, x1, y1") from error
+    if len(corners) != 4 or isinstance(box, str | bytes):
+        raise PromptError(f"box {_short(box)}: give four numbers x0, y0, x1, y1")
+    return Box(*corners)

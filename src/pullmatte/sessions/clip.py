@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from os import PathLike
+from typing import Any, Protocol, runtime_checkable
 
-from numpy.typing import ArrayLike
+import numpy as np
 
 from pullmatte.errors import ReadError
+from pullmatte.matte import as_image
 from pullmatte.models.protocol import Image
-from pullmatte.sessions.image import as_image
 
 
 class Frame(Protocol):
@@ -62,17 +63,17 @@ class ArrayFrame:
 class ArrayClip:
     """A clip whose frames are in memory already."""
 
-    def __init__(self, images: Sequence[ArrayLike], fps: float = 25.0) -> None:
+    def __init__(self, images: Sequence[Any], fps: float = 25.0) -> None:
         """Take `T` images of one size, shown at `fps` frames a second.
 
         Raises:
-            ReadError: If there is none, or they differ in size.
+            ReadError: If there is none, one isn't an image, or they differ in size.
         """
-        self._images = [as_image(image) for image in images]
+        self._images = [_kept(image, number) for number, image in enumerate(images)]
         self._fps = fps
         if not self._images:
             raise ReadError("clip without frames: give at least one image")
-        sizes = {image.shape for image in self._images}
+        sizes = {image.shape[:2] for image in self._images}
         if len(sizes) > 1:
             raise ReadError(f"frames of different sizes {sorted(sizes)}: give images of one size")
 
@@ -91,4 +92,38 @@ class ArrayClip:
         """Hand out frames ``start`` to ``stop`` (exclusive), the last first if `reverse`."""
         numbers = range(start, len(self) if stop is None else min(stop, len(self)))
         for index in reversed(numbers) if reverse else numbers:
-            yield ArrayFrame(index, index / self._fps, self._images[index])
+            yield ArrayFrame(index, index / self._fps, as_image(self._images[index]))
+
+
+def _kept(image: Any, number: int) -> Any:
+    """Check a frame; integers stay as they are until shown, as floats take up to 4 times more."""
+    try:
+        if isinstance(image, np.ndarray) and image.dtype.kind == "u" and image.ndim in (2, 3):
+            as_image(image[:1, :1])
+            return image
+        return as_image(image)
+    except ReadError as error:
+        raise ReadError(f"frame {number}: {error}") from error
+
+
+def as_clip(clip: Any) -> FrameSource:
+    """Take whatever a caller calls a clip as one.
+
+    Args:
+        clip: What `pullmatte.open_video` returns, `T H W 3` numbers, or a list of images of one
+            size, each as for `as_image`.
+
+    Raises:
+        ReadError: If it isn't a clip.
+    """
+    if isinstance(clip, FrameSource):
+        return clip
+    if isinstance(clip, str | bytes | PathLike):
+        raise ReadError("clip given as a path: open it with pullmatte.open_video first")
+    shape = getattr(clip, "shape", None)
+    if shape is not None and len(shape) != 4:
+        raise ReadError(f"clip of shape {tuple(shape)}: give frames x height x width x 3")
+    try:
+        return ArrayClip(list(clip))
+    except TypeError as error:
+        raise ReadError(f"clip of type {type(clip).__name__}: give a list of images") from error

@@ -1,50 +1,15 @@
 """A session on one image: encode once, prompt many times."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pullmatte.errors import PromptError, ReadError
+from pullmatte.errors import PromptError
 from pullmatte.matte import Matte
 from pullmatte.models.protocol import Image, Model, Opacity, Prediction
 from pullmatte.prompts import Box, Mask, Prompt, PromptFile, Trimap
-
-
-def as_image(image: Any) -> Image:
-    """Take whatever a caller calls an image as `H W 3` float32 in [0, 1].
-
-    Args:
-        image: `H W 3`, `H W 4` (alpha is dropped) or `H W`, floats in [0, 1] or integers of full
-            range, or a PIL image. It isn't changed.
-
-    Returns:
-        A read-only view or copy.
-
-    Raises:
-        ReadError: If it has another shape or type, holds no pixel, or holds NaN.
-    """
-    array = np.asarray(image)
-    if array.dtype.kind not in "uf" or array.ndim not in (2, 3) or array.size == 0:
-        raise ReadError(
-            f"image of shape {array.shape} and type {array.dtype}: "
-            "give height x width x 3, floats in [0, 1] or unsigned integers"
-        )
-    if array.ndim == 2:
-        array = np.repeat(array[..., None], 3, axis=2)
-    if array.shape[2] not in (3, 4):
-        raise ReadError(f"image of shape {array.shape}: give three channels (RGB)")
-    array = array[..., :3]
-    if array.dtype.kind == "u":
-        scaled = array.astype(np.float32) / np.float32(np.iinfo(array.dtype).max)
-    else:
-        scaled = array.astype(np.float32, copy=False)
-        if not np.isfinite(scaled).all():
-            raise ReadError("image holds NaN or infinite values: give floats in [0, 1]")
-    view = scaled.view()
-    view.flags.writeable = False
-    return view
 
 
 def clip_for_model(image: Image) -> Image:
@@ -96,12 +61,12 @@ class ImageSession:
             The matte; its foreground is estimated when first asked for.
 
         Raises:
-            PromptError: If the prompt doesn't fit the image.
+            PromptError: If the prompt doesn't fit the image, or there is no such opacity.
         """
         parts = Prompt.of(points=points, labels=labels, box=box, mask=mask, trimap=trimap)
         if prompt is not None and not parts.is_empty:
             raise PromptError("a ready-made prompt beside its parts: give one or the other")
-        return self._matte(prompt or parts, opacity)
+        return self._matte(parts if prompt is None else prompt, opacity)
 
     def predict_objects(
         self, prompts: PromptFile | Mapping[str, Prompt], *, opacity: Opacity = "auto"
@@ -123,10 +88,21 @@ class ImageSession:
         return {name: self._matte(prompt, opacity) for name, prompt in prompts.items()}
 
     def _matte(self, prompt: Prompt, opacity: Opacity) -> Matte:
+        check_opacity(opacity)
         prompt = or_whole_frame(prompt, *self.size)
         prompt.check(*self.size)
         prediction = self._model.predict(self._encoded, prompt, opacity=opacity)
         return make_matte(self.image, prediction, foreground=self._foreground)
+
+
+def check_opacity(opacity: Opacity) -> None:
+    """Refuse a kind of object that isn't known.
+
+    Raises:
+        PromptError: If it is none of them; the message lists those there are.
+    """
+    if opacity not in get_args(Opacity):
+        raise PromptError(f"opacity {opacity!r}: use {', '.join(get_args(Opacity))}")
 
 
 def or_whole_frame(prompt: Prompt, width: int, height: int) -> Prompt:

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 
+from pullmatte.matte import as_image
 from pullmatte.models import DEFAULT_MODEL, ModelSpec, find_spec
 from pullmatte.models.protocol import Image, Model
-from pullmatte.sessions.clip import ArrayClip, FrameSource
-from pullmatte.sessions.image import ImageSession, as_image
+from pullmatte.sessions.clip import FrameSource, as_clip
+from pullmatte.sessions.image import ImageSession
 from pullmatte.sessions.store import AlphaStore
 from pullmatte.sessions.video import VideoSession
 
@@ -33,8 +33,9 @@ class Matter:
         """Encode an image once, to be prompted many times.
 
         Args:
-            image: `H W 3` (or grey `H W`) array, floats in [0, 1] or integers of full range, or
-                a PIL image. It isn't changed.
+            image: `H W 3` (or grey `H W`) array, floats in [0, 1] or unsigned integers of full
+                range, or a PIL image, whose EXIF turn is applied. It isn't changed; don't change
+                it either while the session is in use.
             foreground: Whether mattes estimate the object's own colour.
 
         Raises:
@@ -52,15 +53,14 @@ class Matter:
         """Open a clip, to be prompted on any frame.
 
         Args:
-            clip: What `pullmatte.open_video` returns, or `T H W 3` arrays.
+            clip: What `pullmatte.open_video` returns, a `T H W 3` array, or a list of images.
             foreground: Whether mattes estimate the object's own colour.
             store: Where alphas that were made out of order wait; in memory by default.
 
         Raises:
             ReadError: If it isn't a clip.
         """
-        source = clip if isinstance(clip, FrameSource) else ArrayClip(list(np.asarray(clip)))
-        return VideoSession(self.model, source, foreground=foreground, store=store)
+        return VideoSession(self.model, as_clip(clip), foreground=foreground, store=store)
 
 
 def load(name: str = DEFAULT_MODEL, **options: Any) -> Matter:

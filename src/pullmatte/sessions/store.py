@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from pullmatte.errors import ReadError
 from pullmatte.models.protocol import Plane, Prediction
 
 Planes = dict[str, NDArray[Any]]
@@ -28,7 +29,7 @@ class AlphaStore(Protocol):
         """Return what was put.
 
         Raises:
-            KeyError: If nothing was.
+            ReadError: If nothing was.
         """
         ...
 
@@ -47,14 +48,20 @@ class MemoryStore:
         """Return what was put.
 
         Raises:
-            KeyError: If nothing was.
+            ReadError: If nothing was.
         """
-        return self._planes[name, frame]
+        try:
+            return self._planes[name, frame]
+        except KeyError:
+            raise ReadError(
+                f"nothing is stored of {name!r} on frame {frame}: give the store that the "
+                "stopped run filled, or begin without its state"
+            ) from None
 
 
 def pack(prediction: Prediction) -> Planes:
     """Turn a prediction into integer planes: alpha in 16 bits, mask and trimap in 8."""
-    planes: Planes = {"alpha": np.rint(prediction.alpha * _FULL).astype(np.uint16)}
+    planes: Planes = {"alpha": np.rint(prediction.alpha.clip(0, 1) * _FULL).astype(np.uint16)}
     if prediction.mask is not None:
         planes["mask"] = prediction.mask.astype(np.uint8) * np.uint8(255)
     if prediction.trimap is not None:
@@ -63,7 +70,16 @@ def pack(prediction: Prediction) -> Planes:
 
 
 def unpack(planes: Planes) -> Prediction:
-    """Undo `pack`."""
+    """Undo `pack`.
+
+    Raises:
+        ReadError: If there is no alpha among the planes.
+    """
+    if "alpha" not in planes:
+        raise ReadError(
+            f"nothing is stored of a frame's alpha, beside {', '.join(sorted(planes))}: "
+            "start the run again from its beginning"
+        )
     alpha: Plane = planes["alpha"].astype(np.float32) / _FULL
     mask = planes.get("mask")
     trimap = planes.get("trimap")

@@ -2,26 +2,25 @@
 
 Each object is tracked forward from its first prompt, each later prompt correcting it on the way,
 and backward from its first prompt to the start of the clip. Only the backward part has to wait:
-it is made first and put into a store.
+it is made first and put into a store. Each pass goes by the prompts that were given when it began.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from pullmatte.errors import PromptError
 from pullmatte.matte import Matte
-from pullmatte.models.protocol import Image, Memory, Model, Opacity, Prediction
+from pullmatte.models.protocol import Image, Model, Opacity, Prediction
 from pullmatte.prompts import DEFAULT_OBJECT, Box, FramePrompt, Mask, Prompt, PromptFile, Trimap
 from pullmatte.sessions.clip import FrameSource
 from pullmatte.sessions.image import clip_for_model, make_matte, or_whole_frame
 from pullmatte.sessions.store import AlphaStore, MemoryStore, pack, unpack
+from pullmatte.sessions.tracking import Direction, Plan, State, Tracker
 
-Direction = Literal["both", "forward", "backward"]
-State = dict[str, NDArray[Any]]
+__all__ = ["Direction", "FrameMattes", "State", "VideoSession"]
 
 
 @dataclass(frozen=True)
@@ -56,12 +55,11 @@ class VideoSession:
         self.clip = clip
         self._model = model
         self._with_foreground = foreground
-        self._store = store or MemoryStore()
+        self._store = MemoryStore() if store is None else store
         self._entries: list[FramePrompt] = []
-        self._memories: dict[str, Memory] = {}
-        self._foregrounds: dict[str, Any] = {}
-        self._opacity: Opacity = "auto"
-        self._prepared: tuple[Direction, int] | None = None
+        self._tracker: Tracker | None = None
+        # Prompts are only ever added, so their number tells whether there are new ones.
+        self._prepared: tuple[Direction, Opacity, int] | None = None
 
     @property
     def prompts(self) -> PromptFile:
@@ -80,6 +78,8 @@ class VideoSession:
         trimap: "Trimap | ArrayLike | None" = None,
     ) -> None:
         """Say something about an object on a frame. Without any part: the whole frame is its box.
+
+        It counts from the next call of `propagate`; passes that run go on as they began.
 
         Args:
             frame: Frame number, from 0.
@@ -124,23 +124,25 @@ class VideoSession:
 
         Yields:
             The number of each frame that is done, falling.
+
+        Raises:
+            PromptError: If there is no prompt at all, a setting isn't known, or `resume` belongs
+                to other prompts.
         """
-        spans = {name: self._stored_span(name, direction) for name in self._require_objects()}
-        first = self.frames_behind(direction)
-        self._opacity = opacity
-        if resume is not None:
-            first = self._restore(resume)
-        else:
-            self._memories = {}
-        for frame in self.clip.frames(0, first, reverse=True):
+        plan = self._plan(direction, opacity)
+        self._tracker = tracker = Tracker(self._model, plan)
+        spans = {name: plan.behind(name) for name in plan.names}
+        left = max(spans.values()) if resume is None else tracker.restore(resume)
+        key = (direction, opacity, len(self._entries))
+        self._prepared = None
+        for frame in self.clip.frames(0, left, reverse=True):
             encoded = self._model.encode(clip_for_model(frame.image))
             for name, stop in spans.items():
                 if frame.index < stop:
-                    prediction = self._advance(name, frame.index, encoded)
+                    prediction = tracker.advance(name, frame.index, encoded)
                     self._store.put(name, frame.index, pack(prediction))
             yield frame.index
-        self._memories = {}
-        self._prepared = (direction, len(self._entries))
+        self._prepared = key
 
     def propagate(
         self,
@@ -163,33 +165,34 @@ class VideoSession:
             Each frame with the mattes of all objects.
 
         Raises:
-            PromptError: If there is no prompt at all.
+            PromptError: If there is no prompt at all, a setting isn't known, or `resume` belongs
+                to other prompts.
+            ReadError: If the store lacks what `resume` needs, or a frame can't be read.
         """
-        names = self._require_objects()
-        spans = {name: self._stored_span(name, direction) for name in names}
-        start, self._opacity = 0, opacity
-        if resume is not None:
-            start = self._restore(resume)
-        else:
-            if any(spans.values()) and self._prepared != (direction, len(self._entries)):
-                for _ in self.prepare(direction, opacity=opacity):
-                    pass
-            self._memories, self._foregrounds = {}, {}
+        plan = self._plan(direction, opacity)
+        prepared = (direction, opacity, len(self._entries))
+        if resume is None and self.frames_behind(direction) and self._prepared != prepared:
+            for _ in self.prepare(direction, opacity=opacity):
+                pass
+        self._tracker = tracker = Tracker(self._model, plan)
+        start = 0 if resume is None else tracker.restore(resume)
         for frame in self.clip.frames(start):
             encoded = _Lazy(self._model, frame.image)
             mattes = {
                 name: self._matte(
+                    tracker,
                     name,
                     frame.image,
-                    self._prediction(name, frame.index, encoded, spans[name], direction),
+                    self._prediction(tracker, name, frame.index, encoded),
                 )
-                for name in names
+                for name in plan.names
             }
             yield FrameMattes(frame.index, frame.time_s, frame.image, mattes)
 
     def frames_behind(self, direction: Direction = "both") -> int:
         """Count the frames that `prepare` has to make."""
-        return max(self._stored_span(name, direction) for name in self._require_objects())
+        plan = self._plan(direction, "auto")
+        return max(plan.behind(name) for name in plan.names)
 
     def state(self, next_frame: int) -> State:
         """Return all that tracking remembers, as named arrays of constant size.
@@ -199,81 +202,25 @@ class VideoSession:
                 number of frames still to be done.
         """
         state: State = {"next_frame": np.array(next_frame)}
-        for name, memory in self._memories.items():
-            state |= {f"memory/{name}/{key}": value for key, value in memory.items()}
-        for name, stable in self._foregrounds.items():
-            state |= {f"foreground/{name}/{key}": value for key, value in stable.state().items()}
-        return state
+        return state if self._tracker is None else state | self._tracker.state()
 
-    def _restore(self, state: State) -> int:
-        memories: dict[str, dict[str, NDArray[Any]]] = {}
-        foregrounds: dict[str, dict[str, NDArray[Any]]] = {}
-        for path, value in state.items():
-            kind, _, rest = path.partition("/")
-            name, _, key = rest.rpartition("/")
-            if kind == "memory":
-                memories.setdefault(name, {})[key] = value
-            elif kind == "foreground":
-                foregrounds.setdefault(name, {})[key] = value
-        self._memories = dict(memories)
-        self._foregrounds = {}
-        for name, arrays in foregrounds.items():
-            self._stable(name).restore(arrays)
-        return int(state["next_frame"])
+    def _plan(self, direction: Direction, opacity: Opacity) -> Plan:
+        return Plan.of(self._entries, self.clip.size, direction, opacity)
 
-    def _require_objects(self) -> tuple[str, ...]:
-        names = self.prompts.objects
-        if not names:
-            raise PromptError(
-                "no prompt yet: call prompt() with a point, box, mask or trimap first"
-            )
-        return names
-
-    def _prompted(self, name: str) -> list[int]:
-        return sorted({entry.frame for entry in self._entries if entry.object == name})
-
-    def _prompt_at(self, name: str, frame: int) -> Prompt | None:
-        return self.prompts.on_frame(frame).get(name)
-
-    def _stored_span(self, name: str, direction: Direction) -> int:
-        """Return how many of the first frames are made by the backward pass."""
-        prompted = self._prompted(name)
-        if direction == "both":
-            # The prompted frame is part of it: tracking backward starts there.
-            return prompted[0] + 1 if prompted[0] > 0 else 0
-        return prompted[-1] + 1 if direction == "backward" else 0
-
-    def _prediction(
-        self, name: str, frame: int, encoded: "_Lazy", stored: int, direction: Direction
-    ) -> Prediction:
-        prompted = self._prompted(name)
-        at_first = direction == "both" and frame == prompted[0]
-        if frame < stored and not at_first:
+    def _prediction(self, tracker: Tracker, name: str, frame: int, encoded: "_Lazy") -> Prediction:
+        plan, first = tracker.plan, tracker.plan.first(name)
+        # Both passes hold the first prompted frame: the forward one has to start there again.
+        again = plan.direction == "both" and frame == first
+        if frame < plan.behind(name) and not again:
             return unpack(self._store.get(name, frame))
-        if frame < prompted[0] or direction == "backward":
+        if frame < first or plan.direction == "backward":
             return _absent(encoded.image)
-        return self._advance(name, frame, encoded.get())
+        return tracker.advance(name, frame, encoded.get())
 
-    def _advance(self, name: str, frame: int, encoded: Any) -> Prediction:
-        """Predict or track `name` on this frame and remember it."""
-        said, memory = self._prompt_at(name, frame), self._memories.get(name)
-        if memory is None:
-            assert said is not None
-            prediction = self._model.predict(encoded, said, opacity=self._opacity)
-        else:
-            prediction = self._model.track(encoded, memory, prompt=said, opacity=self._opacity)
-        self._memories[name] = self._model.remember(encoded, prediction, memory)
-        return prediction
-
-    def _stable(self, name: str) -> Any:
-        from pullmatte.sessions.foreground import StableForeground
-
-        return self._foregrounds.setdefault(name, StableForeground())
-
-    def _matte(self, name: str, image: Image, prediction: Prediction) -> Matte:
+    def _matte(self, tracker: Tracker, name: str, image: Image, prediction: Prediction) -> Matte:
         if not self._with_foreground:
             return make_matte(image, prediction, foreground=False)
-        colour = self._stable(name).update(image, prediction.alpha)
+        colour = tracker.foreground(name).update(image, prediction.alpha)
         return Matte(
             prediction.alpha,
             image,
@@ -301,4 +248,4 @@ def _absent(image: Image) -> Prediction:
     """Return the prediction of an object that isn't there."""
     height, width = image.shape[:2]
     nothing = np.zeros((height, width), np.float32)
-    return Prediction(alpha=nothing, mask=nothing > 0, trimap=nothing)
+    return Prediction(alpha=nothing, mask=nothing > 0, trimap=nothing.copy())

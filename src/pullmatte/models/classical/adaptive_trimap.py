@@ -63,7 +63,8 @@ def contour_distance(mask: BoolMask) -> Plane:
     """Signed distance to a mask's contour in pixels, positive inside; `H W` float32."""
     inside = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5)
     outside = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 5)
-    return (inside - outside).astype(np.float32)
+    most = float(sum(mask.shape))  # without a contour the distances are near the largest float
+    return np.asarray(np.clip(inside - outside, -most, most), np.float32)
 
 
 def edge_roughness(image: NDArray[np.uint8], mask: BoolMask, likelihood: Plane | None) -> Plane:
@@ -88,4 +89,4 @@ def edge_roughness(image: NDArray[np.uint8], mask: BoolMask, likelihood: Plane |
     if likelihood is not None:
         wrong = near * np.abs(likelihood - mask)
         rough = np.maximum(rough, np.clip(2 * cv2.blur(wrong, window) / share, 0, 1))
-    return rough.astype(np.float32)
+    return np.asarray(rough, np.float32)

@@ -1,7 +1,7 @@
 """Closed-form matting: trimap to alpha, on crops round the unknown region only."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import FunctionType
 
 import cv2
@@ -11,6 +11,7 @@ from pymatting.laplacian.cf_laplacian import cf_laplacian
 from pymatting.preconditioner.ichol import ichol
 from pymatting.preconditioner.jacobi import jacobi
 from pymatting.solver.cg import cg
+from scipy.sparse import csr_matrix
 
 from pullmatte.models.protocol import BoolMask, Image, Plane
 
@@ -30,6 +31,7 @@ class SolverConfig:
         epsilon: Regulariser of the colour line model; larger is smoother.
         prior_weight: Pull of every unknown pixel towards its prior; keeps the system definite.
         tolerance: Relative residual at which the solver stops.
+        piece_tolerance: The same for pieces of a large crop, which start from a coarse solution.
         max_iterations: Steps after which the solver's best so far is taken.
         max_pixels: Largest crop that is solved in one piece.
         overlap_px: By how much neighbouring pieces overlap.
@@ -37,8 +39,9 @@ class SolverConfig:
 
     epsilon: float = 1e-7
     prior_weight: float = 1e-9
-    tolerance: float = 1e-6
-    max_iterations: int = 2000
+    tolerance: float = 1e-5
+    piece_tolerance: float = 1e-4
+    max_iterations: int = 1000
     max_pixels: int = 640_000
     overlap_px: int = 64
 
@@ -128,12 +131,13 @@ class _Problem:
         prior = self.prior.ravel()[rows].astype(np.float64)
         target = pull * prior - coupling.dot(known.ravel()[~rows].astype(np.float64))
         alpha = known.astype(np.float32, copy=True)
-        alpha[unknown] = np.clip(_conjugate_gradient(system, target, prior, config), 0, 1)
+        start = known.ravel()[rows].astype(np.float64)
+        alpha[unknown] = np.clip(_conjugate_gradient(system, target, start, config), 0, 1)
         return alpha
 
 
 def _conjugate_gradient(
-    system: "NDArray[np.float64]",
+    system: csr_matrix,
     target: NDArray[np.float64],
     start: NDArray[np.float64],
     config: SolverConfig,
@@ -207,10 +211,7 @@ def _merge_touching(boxes: list[Corners]) -> list[Corners]:
 def _overlap(a: Corners, b: Corners) -> bool:
     reach = 2 * MARGIN_PX
     return (
-        a[0] < b[2] + reach
-        and b[0] < a[2] + reach
-        and a[1] < b[3] + reach
-        and b[1] < a[3] + reach
+        a[0] < b[2] + reach and b[0] < a[2] + reach and a[1] < b[3] + reach and b[1] < a[3] + reach
     )
 
 
@@ -225,6 +226,7 @@ def _window(corners: Corners, margin_px: int, shape: tuple[int, ...]) -> Window:
 def _solve_large(problem: _Problem, config: SolverConfig) -> Plane:
     """Solve a crop that is too large for one piece: coarse first, then in overlapping pieces."""
     coarse = _solve_coarse(problem, config)
+    config = replace(config, tolerance=config.piece_tolerance)
     unknown = problem.trimap == 0.5
     total = np.zeros(unknown.shape, np.float32)
     weights = np.zeros(unknown.shape, np.float32)

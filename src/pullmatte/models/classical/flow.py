@@ -29,8 +29,8 @@ def estimate_flow(here: NDArray[np.uint8], there: NDArray[np.uint8]) -> Flow:
         return np.zeros((*here.shape[:2], 2), np.float32)
     solver = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     greys = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (here, there)]
-    flow: Flow = np.asarray(solver.calc(greys[0], greys[1], None), np.float32)
-    return flow
+    start = np.zeros((*here.shape[:2], 2), np.float32)
+    return np.asarray(solver.calc(greys[0], greys[1], start), np.float32)
 
 
 def fetch(plane: Plane, flow: Flow) -> Plane:

@@ -26,15 +26,24 @@ def cut(image: NDArray[np.uint8], hints: Hints, iterations: int = 4) -> BoolMask
     labels = np.where(hints.prior > 0.5, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
     labels[hints.background] = cv2.GC_BGD
     labels[hints.foreground] = cv2.GC_FGD
-    is_foreground = (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
-    if min(is_foreground.sum(), (~is_foreground).sum()) < 6 or min(labels.shape) < 4:
-        return is_foreground
+    start = _is_foreground(labels)
+    if min(start.sum(), (~start).sum()) < 6 or min(labels.shape) < 4:
+        return start
     cv2.setRNGSeed(_SEED)  # its k-means draws from this thread's generator
-    models = np.zeros((1, 65)), np.zeros((1, 65))
     try:
         cv2.grabCut(
-            np.ascontiguousarray(image), labels, None, *models, iterations, cv2.GC_INIT_WITH_MASK
+            np.ascontiguousarray(image),
+            labels,
+            (0, 0, 0, 0),
+            np.zeros((1, 65)),
+            np.zeros((1, 65)),
+            iterations,
+            cv2.GC_INIT_WITH_MASK,
         )
     except cv2.error:
-        return is_foreground
-    return (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
+        return start
+    return _is_foreground(labels)
+
+
+def _is_foreground(labels: NDArray[np.uint8]) -> BoolMask:
+    return np.asarray((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD), np.bool_)

@@ -6,7 +6,10 @@ import cv2
 import numpy as np
 
 from pullmatte.models.protocol import BoolMask, Plane
-from pullmatte.prompts import Box, Point, Prompt
+from pullmatte.prompts import Point, Prompt
+
+MASK_REACH = 0.12
+"""How far a rough mask's contour may be off, as a share of the square root of its area."""
 
 
 @dataclass(frozen=True)
@@ -17,14 +20,20 @@ class Hints:
         prior: `H W` float32 in (0, 1), how likely each pixel is foreground by its place alone.
         foreground: `H W` bool, surely foreground.
         background: `H W` bool, surely background.
+        boxed: Whether a box or mask says how far the object goes.
+        masked: Whether a rough mask was given.
     """
 
     prior: Plane
     foreground: BoolMask
     background: BoolMask
+    boxed: bool = True
+    masked: bool = False
 
 
-def lay_hints(prompt: Prompt, width: int, height: int, scale: float = 1.0) -> Hints:
+def lay_hints(
+    prompt: Prompt, width: int, height: int, scale: float = 1.0, beyond: float = 0.0
+) -> Hints:
     """Lay a prompt without trimap on the pixels of a copy of the image.
 
     Points stand above the mask and the mask above the box. With nothing said, the whole frame is
@@ -35,6 +44,7 @@ def lay_hints(prompt: Prompt, width: int, height: int, scale: float = 1.0) -> Hi
         width: Of the working copy, in pixels.
         height: Of the working copy, in pixels.
         scale: Size of the working copy over that of the original.
+        beyond: Share of a box by which the object is taken to go on behind the frame's edge.
 
     Returns:
         The hints, at the working copy's size.
@@ -44,13 +54,13 @@ def lay_hints(prompt: Prompt, width: int, height: int, scale: float = 1.0) -> Hi
     foreground, background = np.zeros(size, np.bool_), np.zeros(size, np.bool_)
     box = _scaled_box(prompt, scale, width, height)
     if box is not None:
-        prior, outside = _box_prior(box, width, height)
+        prior, outside = _box_prior(box, width, height, beyond)
         logits += prior
         background |= outside
     if prompt.mask is not None:
         mask = prompt.mask.array.astype(np.float32)
         small = cv2.resize(mask, (width, height), interpolation=cv2.INTER_AREA) > 0.5
-        prior, inner, outer = mask_prior(small)
+        prior, inner, outer = mask_prior(small, MASK_REACH)
         logits = logits * 0.25 + prior
         foreground |= inner & ~background
         background |= outer
@@ -62,7 +72,9 @@ def lay_hints(prompt: Prompt, width: int, height: int, scale: float = 1.0) -> Hi
         logits += _click_pull(positive, negative, width, height)
         _stamp(foreground, background, positive, radius_px=_click_radius(width, height))
         _stamp(background, foreground, negative, radius_px=_click_radius(width, height))
-    return Hints(1 / (1 + np.exp(-logits)), foreground, background)
+    said = box is not None or prompt.mask is not None
+    prior = (1 / (1 + np.exp(-logits))).astype(np.float32)
+    return Hints(prior, foreground, background, said, prompt.mask is not None)
 
 
 def _scaled_box(
@@ -89,9 +101,7 @@ def _click_radius(width: int, height: int) -> int:
     return max(0, round(0.008 * min(width, height)))
 
 
-def _stamp(
-    into: BoolMask, out_of: BoolMask, clicks: list[tuple[int, int]], radius_px: int
-) -> None:
+def _stamp(into: BoolMask, out_of: BoolMask, clicks: list[tuple[int, int]], radius_px: int) -> None:
     """Set a small disc at every click, in place."""
     disc = np.zeros(into.shape, np.uint8)
     for click in clicks:
@@ -100,14 +110,13 @@ def _stamp(
     out_of[disc > 0] = False
 
 
-FILL = 0.6
-STEEP = 4.0
-POWER = 2.5
-GROW = 0.0
+_FILL = 0.6  # share of a box that its object covers, about
+_STEEP = 4.0
+_POWER = 2.5  # the level lines lie between ellipse and rectangle
 
 
 def _box_prior(
-    box: tuple[float, float, float, float], width: int, height: int
+    box: tuple[float, float, float, float], width: int, height: int, beyond: float
 ) -> tuple[Plane, BoolMask]:
     """Say how likely each place in a box is foreground, as logits, and what lies outside.
 
@@ -118,18 +127,18 @@ def _box_prior(
     ys, xs = np.mgrid[0:height, 0:width].astype(np.float32) + 0.5
     outside = (xs < x0) | (xs > x1) | (ys < y0) | (ys > y1)
     slack_x, slack_y = 0.01 * width + 1, 0.01 * height + 1
-    grow_x, grow_y = GROW * (x1 - x0), GROW * (y1 - y0)
+    grow_x, grow_y = beyond * (x1 - x0), beyond * (y1 - y0)
     x0, x1 = (x0 - grow_x * (x0 < slack_x), x1 + grow_x * (x1 > width - slack_x))
     y0, y1 = (y0 - grow_y * (y0 < slack_y), y1 + grow_y * (y1 > height - slack_y))
     dx = np.abs(xs - (x0 + x1) / 2) / max(1e-3, (x1 - x0) / 2)
     dy = np.abs(ys - (y0 + y1) / 2) / max(1e-3, (y1 - y0) / 2)
-    radius = (dx**POWER + dy**POWER) ** (1 / POWER)
-    middle = np.quantile(radius[~outside], FILL) if not outside.all() else 1.0
-    logits = np.clip(STEEP * (1 - radius / max(1e-3, float(middle))), -2.5, 2.5)
+    radius = (dx**_POWER + dy**_POWER) ** (1 / _POWER)
+    middle = np.quantile(radius[~outside], _FILL) if not outside.all() else 1.0
+    logits = np.clip(_STEEP * (1 - radius / max(1e-3, float(middle))), -2.5, 2.5)
     return logits.astype(np.float32), outside
 
 
-def mask_prior(mask: BoolMask, reach: float = 0.2) -> tuple[Plane, BoolMask, BoolMask]:
+def mask_prior(mask: BoolMask, reach: float) -> tuple[Plane, BoolMask, BoolMask]:
     """Read a rough mask: the deeper inside, the surer; far outside is background.
 
     Args:
@@ -139,8 +148,10 @@ def mask_prior(mask: BoolMask, reach: float = 0.2) -> tuple[Plane, BoolMask, Boo
     Returns:
         `H W` logits, `H W` surely foreground, `H W` surely background.
     """
-    inside = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5)
-    outside = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 5)
+    # Without a contour the distances are near the largest float.
+    most = float(sum(mask.shape))
+    inside = np.minimum(cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5), most)
+    outside = np.minimum(cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 5), most)
     unit = max(1.0, reach * float(np.sqrt(max(1, int(mask.sum())))))
     logits = np.clip(3 * (inside - outside) / unit, -3, 3).astype(np.float32)
     deepest = float(inside.max(initial=0.0))
@@ -164,7 +175,7 @@ def _points_prior(clicks: list[tuple[int, int]], width: int, height: int) -> Pla
     half = np.maximum(half, 0.05 * min(width, height))
     ys, xs = np.mgrid[0:height, 0:width].astype(np.float32)
     radius = np.hypot((xs - middle[0]) / half[0], (ys - middle[1]) / half[1])
-    return np.clip(2.5 * (1.05 - radius), -2.5, 2).astype(np.float32)
+    return np.asarray(np.clip(2.5 * (1.05 - radius), -2.5, 2), np.float32)
 
 
 def _click_pull(
@@ -184,8 +195,3 @@ def _click_pull(
             best = np.maximum(best, near)
         pull += sign * best
     return pull
-
-
-def whole_frame(width: int, height: int) -> Prompt:
-    """The prompt that stands for none."""
-    return Prompt(box=Box(0, 0, width, height))

@@ -13,6 +13,8 @@ from pullmatte.models.classical.closed_form import SolverConfig, solve_alpha
 from pullmatte.models.classical.flow import estimate_flow, fetch, inconsistent
 from pullmatte.models.classical.grabcut import cut
 from pullmatte.models.classical.hints import Hints, lay_hints, mask_prior
+from pullmatte.models.classical.hypotheses import choose, shifted
+from pullmatte.models.classical.rejected import drop_rejected
 from pullmatte.models.protocol import BoolMask, Image, Memory, Opacity, Plane, Prediction
 from pullmatte.prompts import Prompt
 
@@ -23,15 +25,24 @@ class ClassicalConfig:
 
     Attributes:
         working_side_px: Long side of the copy on which masks are found.
-        iterations: Rounds of colour model and graph cut on an image.
-        track_iterations: The same on a tracked frame.
+        search_side_px: Long side of the thumbnail on which the object is looked for.
+        refine_iterations: Rounds of GrabCut that bring its contour to the working copy.
+        track_iterations: Rounds of GrabCut on a tracked frame.
+        track_reach: How far a contour may be off after the flow has carried it, as a share of
+            the square root of the object's area.
+        calm: Pull of a tracked frame's alpha to that which the flow brought; steadies the edge.
+        one_sided_pull: Pull to the colours' likelihood under a trimap with only one known side.
         band: Widths of the unknown band.
         solver: How alpha is solved.
     """
 
     working_side_px: int = 640
-    iterations: int = 4
+    search_side_px: int = 320
+    refine_iterations: int = 2
     track_iterations: int = 1
+    track_reach: float = 0.03
+    calm: float = 0.02
+    one_sided_pull: float = 0.02
     band: BandConfig = field(default_factory=BandConfig)
     solver: SolverConfig = field(default_factory=SolverConfig)
 
@@ -53,7 +64,7 @@ class Encoded:
         """The working copy, `h w 3` uint8."""
         bytes_ = np.clip(self.image * 255 + 0.5, 0, 255).astype(np.uint8)
         if self.scale == 1:
-            return bytes_
+            return np.asarray(bytes_, np.uint8)
         height, width = self.image.shape[:2]
         size = (max(1, round(width * self.scale)), max(1, round(height * self.scale)))
         return np.asarray(cv2.resize(bytes_, size, interpolation=cv2.INTER_AREA), np.uint8)
@@ -85,10 +96,35 @@ class ClassicalModel:
         prompt.check(width, height)
         if prompt.trimap is not None:
             return self._from_trimap(encoded, prompt.trimap.array)
+        mask, likelihood = self._search(encoded, prompt)
+        return self._from_mask(encoded, mask, likelihood)
+
+    def _search(self, encoded: Encoded, prompt: Prompt) -> tuple[BoolMask, Plane]:
+        """Find the object on a thumbnail, then its contour on the working copy."""
         rows, columns = encoded.small.shape[:2]
-        hints = lay_hints(prompt, columns, rows, encoded.scale)
-        mask = cut(encoded.small, hints, self.config.iterations)
-        return self._from_mask(encoded, mask)
+        shrink = min(1.0, self.config.search_side_px / max(rows, columns))
+        size = (max(1, round(columns * shrink)), max(1, round(rows * shrink)))
+        thumbnail = np.asarray(
+            cv2.resize(encoded.small, size, interpolation=cv2.INTER_AREA), np.uint8
+        )
+        hints = lay_hints(prompt, *size, encoded.scale * shrink)
+        beyond = lay_hints(prompt, *size, encoded.scale * shrink, beyond=0.35)
+        wide = beyond if hints.boxed else shifted(hints, -1.4)
+        choice = choose(thumbnail, hints, wide)
+        signed = cv2.resize(contour_distance(choice.mask), (columns, rows))
+        likelihood = np.asarray(cv2.resize(choice.likelihood, (columns, rows)), np.float32)
+        mask = np.asarray(signed > 0, np.bool_)
+        if self.config.refine_iterations == 0 or not mask.any():
+            return mask, likelihood
+        said = lay_hints(prompt, columns, rows, encoded.scale)
+        prior, inner, outer = mask_prior(mask, reach=0.04)
+        refined = Hints(
+            (1 / (1 + np.exp(-prior))).astype(np.float32),
+            (inner & ~said.background) | said.foreground,
+            (outer & ~said.foreground) | said.background,
+        )
+        mask = cut(encoded.small, refined, self.config.refine_iterations)
+        return drop_rejected(mask, prompt, encoded.scale), likelihood
 
     def remember(
         self, encoded: Encoded, prediction: Prediction, memory: Memory | None = None
@@ -130,7 +166,7 @@ class ClassicalModel:
                 f"frame of {encoded.small.shape[1]}x{encoded.small.shape[0]} after one of "
                 f"{memory['image'].shape[1]}x{memory['image'].shape[0]}: give frames of one size"
             )
-        known = memory["alpha"].astype(np.float32) / 255
+        known = np.asarray(memory["alpha"], np.float32) / np.float32(255)
         if not (known > 0.5).any():
             return self._without_memory(encoded, prompt, opacity)
         to_memory = estimate_flow(encoded.small, memory["image"])
@@ -138,7 +174,9 @@ class ClassicalModel:
         warped = fetch(known, to_memory)
         doubtful = inconsistent(to_memory, from_memory)
         mask = self._recut(encoded, warped, doubtful, prompt)
-        return self._from_mask(encoded, mask)
+        calm = self.config.calm if prompt is None or prompt.is_empty else 0.0
+        pull = np.where(doubtful, 0, calm).astype(np.float32)
+        return self._from_mask(encoded, mask, None, (warped, pull))
 
     def _without_memory(
         self, encoded: Encoded, prompt: Prompt | None, opacity: Opacity
@@ -155,8 +193,9 @@ class ClassicalModel:
         mask = warped > 0.5
         if not mask.any() and (prompt is None or prompt.is_empty):
             return mask
-        prior, inner, outer = mask_prior(mask, reach=0.06)
-        hints = Hints(1 / (1 + np.exp(-prior)), inner & ~doubtful, outer & ~doubtful)
+        prior, inner, outer = mask_prior(mask, reach=self.config.track_reach)
+        chance = (1 / (1 + np.exp(-prior))).astype(np.float32)
+        hints = Hints(chance, inner & ~doubtful, outer & ~doubtful)
         if prompt is not None and not prompt.is_empty:
             rows, columns = mask.shape
             said = lay_hints(prompt, columns, rows, encoded.scale)
@@ -166,23 +205,55 @@ class ClassicalModel:
                 (hints.foreground & ~said.background) | said.foreground,
                 (hints.background & ~said.foreground) | said.background,
             )
-        return cut(encoded.small, hints, self.config.track_iterations)
+        mask = cut(encoded.small, hints, self.config.track_iterations)
+        return mask if prompt is None else drop_rejected(mask, prompt, encoded.scale)
 
-    def _from_mask(self, encoded: Encoded, mask: BoolMask) -> Prediction:
-        trimap = make_trimap(encoded.small, mask, config=self.config.band)
+    def _from_mask(
+        self,
+        encoded: Encoded,
+        mask: BoolMask,
+        likelihood: Plane | None = None,
+        pull: tuple[Plane, Plane] | None = None,
+    ) -> Prediction:
+        trimap = make_trimap(encoded.small, mask, likelihood, self.config.band)
         height, width = encoded.image.shape[:2]
         if trimap.shape != (height, width):
             size = (width, height)
-            trimap = cv2.resize(trimap, size, interpolation=cv2.INTER_LINEAR)
-            trimap = np.where((trimap > 0) & (trimap < 1), 0.5, trimap).astype(np.float32)
+            large = cv2.resize(trimap, size, interpolation=cv2.INTER_LINEAR)
+            trimap = np.where((large > 0) & (large < 1), 0.5, large).astype(np.float32)
             signed = cv2.resize(contour_distance(mask), size, interpolation=cv2.INTER_LINEAR)
-            mask = signed > 0
-        alpha = solve_alpha(encoded.image, trimap, config=self.config.solver)
+            mask = np.asarray(signed > 0, np.bool_)
+        prior, weight = (None, None) if pull is None else (_resized(p, trimap) for p in pull)
+        alpha = solve_alpha(encoded.image, trimap, prior, weight, self.config.solver)
         return Prediction(alpha=alpha, mask=mask, trimap=trimap)
 
     def _from_trimap(self, encoded: Encoded, trimap: Plane) -> Prediction:
-        alpha = solve_alpha(encoded.image, trimap, config=self.config.solver)
+        """Matte a user's trimap; where a side is wholly unknown, colour and place stand in for it.
+
+        Without known foreground (smoke, glass) the colour line model alone would answer 0
+        everywhere, and without known background 1.
+        """
+        prior, weight = None, None
+        if not (trimap == 1).any() or not (trimap == 0).any():
+            _, prior = self._search(encoded, _prompt_from(trimap))
+            prior = _resized(prior, trimap)
+            weight = np.full(trimap.shape, self.config.one_sided_pull, np.float32)
+        alpha = solve_alpha(encoded.image, trimap, prior, weight, self.config.solver)
         return Prediction(alpha=alpha, mask=alpha > 0.5, trimap=trimap.copy())
+
+
+def _resized(plane: Plane, like: Plane) -> Plane:
+    """Bring a plane to the size of another."""
+    if plane.shape == like.shape:
+        return plane
+    size = (like.shape[1], like.shape[0])
+    return np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def _prompt_from(trimap: Plane) -> Prompt:
+    """Say with a box what a trimap without a known side says."""
+    rows, columns = np.nonzero(trimap.any(axis=1))[0], np.nonzero(trimap.any(axis=0))[0]
+    return Prompt.of(box=(columns[0], rows[0], columns[-1] + 1, rows[-1] + 1))
 
 
 def build(**options: object) -> ClassicalModel:

@@ -1,0 +1,101 @@
+"""What a user chooses for a clip."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pullmatte.errors import UnsupportedFormat
+from pullmatte.io.video_formats import Content
+from pullmatte.io.video_write import SEGMENT_FRAMES
+from pullmatte.models.protocol import Opacity
+from pullmatte.sessions.video import Direction
+
+CODECS = ("prores", "vp9", "ffv1", "h264")
+SIDE_CONTENT: dict[str, Content] = {
+    "trimap": "alpha",
+    "mask": "alpha",
+    "foreground": "opaque",
+    "alpha": "alpha",
+}
+SIDES = tuple(SIDE_CONTENT)
+
+
+@dataclass(frozen=True)
+class VideoOptions:
+    """How a clip is matted and written.
+
+    Attributes:
+        only_alpha: Write the alpha alone, as a grey video.
+        background: Composite over this colour, ``"checker"`` or picture instead of cutting out.
+        foreground: Estimate the object's own colours; else the clip's stand in.
+        opacity: Whether the object is opaque, transparent, or to be found out.
+        direction: Which way to track from the prompted frames.
+        premultiplied: Write colour multiplied by alpha; None: each format's habit.
+        codec: One of `CODECS`; None: the format's usual one.
+        audio: Copy the clip's sound into the result (never into its sides).
+        start_frame: First number of a numbered sequence; None: the clip's own.
+        bit_depth: 8 or 16 for numbered sequences; None: the clip's own.
+        sides: Further clips to write beside the result: any of `SIDES`.
+        segment_frames: Frames of a segment: how much a killed run loses at most.
+    """
+
+    only_alpha: bool = False
+    background: str | Path | None = None
+    foreground: bool = True
+    opacity: Opacity = "auto"
+    direction: Direction = "both"
+    premultiplied: bool | None = None
+    codec: str | None = None
+    audio: bool = True
+    start_frame: int | None = None
+    bit_depth: int | None = None
+    sides: tuple[str, ...] = ()
+    segment_frames: int = SEGMENT_FRAMES
+
+    @property
+    def content(self) -> Content:
+        """What the main result holds: ``alpha``, ``opaque`` or ``cutout``."""
+        if self.only_alpha:
+            return "alpha"
+        return "opaque" if self.background is not None else "cutout"
+
+    @property
+    def needs_colour(self) -> bool:
+        """Whether any output shows the object's own colours."""
+        return not self.only_alpha or "foreground" in self.sides
+
+
+def default_output(source: Path, options: VideoOptions) -> Path:
+    """Name the result beside its clip: ``torch.mp4`` → ``torch_cutout.mov``."""
+    kind = {"alpha": "alpha", "opaque": "composite", "cutout": "cutout"}[options.content]
+    if is_pattern(source):
+        suffix = ".exr" if source.suffix.lower() == ".exr" else ".png"
+        return source.with_name(f"{kind}_{source.stem}{suffix}")
+    return source.with_name(f"{source.stem}_{kind}.mov")
+
+
+def is_pattern(path: Path) -> bool:
+    """Whether a name has a mark for numbers, as ``name.%04d.png`` and ``name.####.png`` do."""
+    return "%" in path.name or "#" in path.name
+
+
+def check_options(destination: Path, options: VideoOptions) -> None:
+    """Refuse what would be passed over in silence, because the output can't have it.
+
+    Raises:
+        UnsupportedFormat: If an option doesn't go with the output.
+    """
+    if options.codec not in (None, *CODECS):
+        raise UnsupportedFormat(f"--codec {options.codec!r}: give one of {', '.join(CODECS)}")
+    if is_pattern(destination):
+        if options.codec is not None:
+            raise UnsupportedFormat(
+                f"--codec {options.codec}: {destination.name} is numbered pictures, whose suffix "
+                "names the format; leave --codec out"
+            )
+        return
+    for flag, value in (("bits", options.bit_depth), ("start-frame", options.start_frame)):
+        if value is not None:
+            raise UnsupportedFormat(
+                f"--{flag} {value}: {destination.name} is a video file, expected numbered pictures "
+                f"such as name.%04d.png; leave --{flag} out"
+            )
