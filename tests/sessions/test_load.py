@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from pullmatte import MODELS, load
-from pullmatte.errors import ReadError, UnknownModel
+from pullmatte.errors import PullmatteError, ReadError, UnknownModel
 from pullmatte.sessions.clip import ArrayClip, FrameSource, as_clip
 from pullmatte.testing import FakeMatter
 
@@ -26,6 +26,20 @@ def test_load_finds_every_model_of_the_table() -> None:
 def test_unknown_model_lists_the_known() -> None:
     with pytest.raises(UnknownModel, match=r"unknown model 'sdmat': known are .*classical"):
         load("sdmat")
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        ({"device": "tpu"}, "no device 'tpu': give auto or cpu"),
+        ({"dtype": "int4"}, "no dtype 'int4': give float32"),
+        ({"speed": 11}, "unknown option 'speed'"),
+    ],
+)
+def test_a_choice_that_a_model_lacks_is_refused(choice: dict[str, object], message: str) -> None:
+    assert repr(load("classical", device="cpu", dtype="float32")) == "Matter('classical')"
+    with pytest.raises(PullmatteError, match=message):
+        load("classical", **choice)
 
 
 @pytest.mark.parametrize(

@@ -212,22 +212,9 @@ def open_writer(
 ) -> FrameWriter:
     """Pick the writer for an output: a numbered sequence if the name has a number mark.
 
-    Args:
-        destination: ``out.mov``, ``out.webm``, ``out.mkv``, ``out.mp4`` or ``out.%04d.png`` etc.
-        info: The clip's facts.
-        content: "cutout" (colour and alpha), "alpha" (a grey matte) or "opaque" (colour).
-        codec: Codec of a video file; None takes the suffix's usual one.
-        bit_depth: Depth of a sequence's files; None follows the source.
-        premultiplied: None takes the format's habit: EXR premultiplied, all others straight.
-        audio_from: File whose sound a video file gets.
-        start_frame: First number of a sequence; None takes the source's.
-        segment_frames: Frames per segment, the unit of resuming.
-        resume: Go on with an earlier run's work.
-        on_segment: Called as ``on_segment(next_frame, folder)`` before a segment counts.
-        settings: What else decides about the output; compared on resume.
-
-    Returns:
-        The writer.
+    ``out.mov``, ``out.webm``, ``out.mkv`` and ``out.mp4`` go to a `VideoWriter`, ``out.%04d.png``
+    and the like to a `SequenceWriter`. The options are theirs; each gets those that concern it:
+    ``codec`` and ``audio_from`` video files, ``bit_depth`` and ``start_frame`` sequences.
 
     Raises:
         UnsupportedFormat: The format can't hold what it should.

@@ -20,6 +20,8 @@ class ModelSpec:
         commercial_use: Whether that licence allows use in paid work.
         prompts: Kinds of prompt that it takes.
         video: Whether it tracks through a clip.
+        devices: Where it can run, the preferred first.
+        dtypes: Precisions it can run in, its own first.
         files: Weight files with their sha256; empty when there are no weights.
         size_bytes: What the weight files weigh together.
         defaults: Options the builder gets unless others are given.
@@ -32,6 +34,8 @@ class ModelSpec:
     commercial_use: bool
     prompts: tuple[str, ...] = ("point", "box", "mask", "trimap")
     video: bool = True
+    devices: tuple[str, ...] = ("cpu",)
+    dtypes: tuple[str, ...] = ("float32",)
     files: dict[str, str] = field(default_factory=dict)
     size_bytes: int = 0
     defaults: dict[str, Any] = field(default_factory=dict)

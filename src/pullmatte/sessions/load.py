@@ -5,6 +5,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
+from pullmatte.errors import PullmatteError
 from pullmatte.matte import as_image
 from pullmatte.models import DEFAULT_MODEL, ModelSpec, find_spec
 from pullmatte.models.protocol import Image, Model
@@ -63,15 +64,32 @@ class Matter:
         return VideoSession(self.model, as_clip(clip), foreground=foreground, store=store)
 
 
-def load(name: str = DEFAULT_MODEL, **options: Any) -> Matter:
+def load(
+    name: str = DEFAULT_MODEL, *, device: str = "auto", dtype: str | None = None, **options: Any
+) -> Matter:
     """Load a model by name.
 
     Args:
         name: One of `pullmatte.MODELS`.
+        device: Where it runs; ``"auto"`` takes the best that the model and this machine share.
+        dtype: Its precision, such as ``"float32"``; None takes the model's own.
         **options: Settings of that model.
 
     Raises:
         UnknownModel: If there is no model of that name.
+        PullmatteError: If the model has no such device, precision or setting.
     """
     spec = find_spec(name)
-    return Matter(spec, spec.build(**options))
+    _check_choice(spec, "device", device, ("auto", *spec.devices))
+    _check_choice(spec, "dtype", dtype or spec.dtypes[0], spec.dtypes)
+    try:
+        return Matter(spec, spec.build(**options))
+    except TypeError as error:
+        raise PullmatteError(f"model {name!r}: {error}") from error
+
+
+def _check_choice(spec: ModelSpec, what: str, given: str, known: tuple[str, ...]) -> None:
+    if given not in known:
+        raise PullmatteError(
+            f"model {spec.name!r} has no {what} {given!r}: give {' or '.join(known)}"
+        )
