@@ -118,7 +118,7 @@ def main() -> int:
         source = make_clip(Path(name) / "clip.mp4", options.frames)
         print(f"`python benchmarks/video_loop.py`, {options.frames} frames of 640x360; {machine()}")
         print(
-            "\n| codec | PyAV, s | job, s | ratio | of each round | PyAV, cpu s | job, cpu s | ratio |"
+            "\n| codec | PyAV, s | job, s | ratio | each round | PyAV, cpu s | job, cpu s | ratio |"
         )
         print("| --- | --: | --: | --: | --- | --: | --: | --: |")
         codecs = options.codec.split(",")

@@ -188,7 +188,7 @@ def test_damaged_work_folder_is_one_line(name, damage, stopped, tmp_path):
     path = folder / name
     assert path.is_file(), sorted(folder.rglob("*"))
     path.unlink() if damage is None else path.write_bytes(damage)
-    with pytest.raises(ReadError, match="without --resume|nothing is stored") as caught:
+    with pytest.raises(ReadError, match=r"without --resume|nothing is stored") as caught:
         stopped()
     assert len(str(caught.value).splitlines()) == 1
     assert stopped(resume=False).resumed_at == 0

@@ -19,6 +19,8 @@ from pullmatte.errors import PullmatteError
 # Typer has carried its own click since 0.26; the base class is the same in both.
 _UsageError: Any = typer.BadParameter.__bases__[0]
 
+_INTERRUPTED = 130
+
 app = typer.Typer(
     name="pullmatte",
     help="Pull a matte of anything, in a photo or a video, from a click, a box, a rough mask or "
@@ -65,14 +67,13 @@ def run(arguments: list[str]) -> int:
         The exit code.
     """
     try:
-        return app(arguments, standalone_mode=False) or 0
+        code = app(arguments, prog_name="pullmatte", standalone_mode=False) or 0
     except PullmatteError as error:
         return _complain(str(error))
     except typer.Exit as finished:
         return finished.exit_code
     except (typer.Abort, KeyboardInterrupt):
-        typer.echo("pullmatte: stopped", err=True)
-        return 130
+        code = _INTERRUPTED
     except BrokenPipeError:
         # The reader of our output went away, as `head` does.
         _drop_stdout()
@@ -83,6 +84,10 @@ def run(arguments: list[str]) -> int:
         return _complain(f"{said}; see pullmatte --help" if said else "choose a command, as above")
     except MemoryError:
         return _complain("out of memory: give a smaller image, or close other programs")
+    if code == _INTERRUPTED:
+        # Typer hands Ctrl-C on as an exception or as this code, whichever comes first.
+        typer.echo("pullmatte: stopped", err=True)
+    return int(code)
 
 
 def _drop_stdout() -> None:

@@ -9,6 +9,16 @@ _PROMPTS = "What to matte (none: the whole frame as a box)"
 _OUTPUT = "Output"
 _RUN = "Run"
 
+Clip = Annotated[
+    Path, typer.Argument(metavar="IN", help="A clip, or numbered pictures: name.%04d.exr.")
+]
+ClipResult = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="[OUT]",
+        help="name.mov (ProRes 4444), .webm (VP9), .mkv (FFV1), name.%04d.png or .exr.",
+    ),
+]
 Points = Annotated[
     list[str] | None,
     typer.Option(
@@ -117,6 +127,37 @@ Sides = Annotated[
         "--side",
         metavar="trimap,mask,foreground,alpha",
         help="Further results to write beside the main one.",
+        rich_help_panel=_OUTPUT,
+    ),
+]
+Direction = Annotated[
+    str,
+    typer.Option(
+        "--direction",
+        help="Track both, forward or backward from the prompts.",
+        rich_help_panel=_RUN,
+    ),
+]
+Resume = Annotated[
+    bool,
+    typer.Option("--resume", help="Go on with a run that was stopped.", rich_help_panel=_RUN),
+]
+Codec = Annotated[
+    str | None,
+    typer.Option(
+        "--codec",
+        help="prores, vp9, ffv1 or h264, where OUT leaves a choice.",
+        rich_help_panel=_OUTPUT,
+    ),
+]
+Audio = Annotated[
+    bool, typer.Option("--audio/--no-audio", help="Copy the sound.", rich_help_panel=_OUTPUT)
+]
+StartFrame = Annotated[
+    int | None,
+    typer.Option(
+        "--start-frame",
+        help="First number of numbered pictures; as the input's.",
         rich_help_panel=_OUTPUT,
     ),
 ]

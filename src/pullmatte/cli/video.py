@@ -1,9 +1,7 @@
 """``pullmatte video``: one clip, streamed."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, get_args
-
-import typer
+from typing import TYPE_CHECKING, get_args
 
 from pullmatte.cli import console
 from pullmatte.cli import options as o
@@ -12,22 +10,16 @@ from pullmatte.errors import PromptError
 from pullmatte.models import DEFAULT_MODEL
 
 if TYPE_CHECKING:
+    from pullmatte.jobs.video import VideoReport
+    from pullmatte.jobs.video_options import VideoOptions
+    from pullmatte.prompts import PromptFile
+    from pullmatte.sessions.load import Matter
     from pullmatte.sessions.video import Direction
-
-_OUTPUT = "Output"
 
 
 def video_command(
-    source: Annotated[
-        Path, typer.Argument(metavar="IN", help="A clip, or numbered pictures: name.%04d.exr.")
-    ],
-    destination: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="[OUT]",
-            help="name.mov (ProRes 4444), .webm (VP9), .mkv (FFV1), name.%04d.png or .exr.",
-        ),
-    ] = None,
+    source: o.Clip,
+    destination: o.ClipResult = None,
     point: o.Points = None,
     box: o.Boxes = None,
     mask: o.Masks = None,
@@ -37,37 +29,17 @@ def video_command(
     model: o.ModelName = DEFAULT_MODEL,
     device: o.Device = "auto",
     opacity: o.OpacityName = "auto",
-    direction: Annotated[
-        str, typer.Option("--direction", help="Track both, forward or backward from the prompts.")
-    ] = "both",
+    direction: o.Direction = "both",
     only_alpha: o.OnlyAlpha = False,
     background: o.Background = None,
     foreground: o.Foreground = True,
     alpha_mode: o.AlphaMode = None,
     bits: o.Depth = None,
-    codec: Annotated[
-        str | None,
-        typer.Option(
-            "--codec",
-            help="prores, vp9, ffv1 or h264, where OUT leaves a choice.",
-            rich_help_panel=_OUTPUT,
-        ),
-    ] = None,
-    audio: Annotated[
-        bool, typer.Option("--audio/--no-audio", help="Copy the sound.", rich_help_panel=_OUTPUT)
-    ] = True,
-    start_frame: Annotated[
-        int | None,
-        typer.Option(
-            "--start-frame",
-            help="First number of numbered pictures; as the input's.",
-            rich_help_panel=_OUTPUT,
-        ),
-    ] = None,
+    codec: o.Codec = None,
+    audio: o.Audio = True,
+    start_frame: o.StartFrame = None,
     side: o.Sides = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with a run that was stopped.")
-    ] = False,
+    resume: o.Resume = False,
     as_json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> int:
@@ -79,7 +51,6 @@ def video_command(
     read = files_read(mask or (), trimap or (), prompts)
     console.check_save(save_prompts, source, destination, *read)
 
-    from pullmatte.jobs.video import matte_video
     from pullmatte.jobs.video_options import SIDES, VideoOptions, default_output
     from pullmatte.sessions.load import load
 
@@ -97,20 +68,7 @@ def video_command(
         sides=console.as_sides(side, SIDES),
     )
     output = destination or default_output(source, options)
-    matter = load(model)
-    is_exr = output.suffix.lower() == ".exr"
-    console.start_line(matter.spec, console.alpha_note(options, is_exr=is_exr), quiet=quiet)
-    with console.progress_bar(source.name, quiet=quiet or as_json) as bar:
-        report = matte_video(
-            matter,
-            source,
-            output,
-            said,
-            options,
-            resume=resume,
-            progress=_json_events if as_json else bar,
-            reserved=read,
-        )
+    report = _run(load(model), source, output, said, options, read, resume, as_json, quiet)
     console.save_prompts(said, save_prompts, source=str(source), size=report.size)
     if as_json:
         console.emit({"event": "done", **report.as_dict()})
@@ -119,6 +77,35 @@ def video_command(
             console.say(f"pullmatte: {note}")
         console.say(f"pullmatte: wrote {', '.join(report.outputs)} ({report.frames} frames)")
     return 0
+
+
+def _run(
+    matter: "Matter",
+    source: Path,
+    output: Path,
+    prompts: "PromptFile",
+    options: "VideoOptions",
+    reserved: list[Path],
+    resume: bool,
+    as_json: bool,
+    quiet: bool,
+) -> "VideoReport":
+    """Say what begins, and run the job under a progress bar."""
+    from pullmatte.jobs.video import matte_video
+
+    is_exr = output.suffix.lower() == ".exr"
+    console.start_line(matter.spec, console.alpha_note(options, is_exr=is_exr), quiet=quiet)
+    with console.progress_bar(source.name, quiet=quiet or as_json) as bar:
+        return matte_video(
+            matter,
+            source,
+            output,
+            prompts,
+            options,
+            resume=resume,
+            progress=_json_events if as_json else bar,
+            reserved=reserved,
+        )
 
 
 def _json_events(done: int, total: int) -> None:

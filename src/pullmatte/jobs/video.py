@@ -99,29 +99,21 @@ def matte_video(
             other settings.
     """
     options = options or VideoOptions()
-    destination = Path(destination)
-    check_options(destination, options)
-    writers: list[FrameWriter] = []
-    try:
-        with ExitStack() as stack:
-            clip = stack.enter_context(open_video(source))
-            prompts = _whole_frame_if_empty(prompts, clip.size)
-            prompts.check(*clip.size, frame_count=len(clip))
-            outputs = plan(destination, prompts, options, clip.size)
-            check_outputs(
-                [output.path for output in outputs], source, _as_path(options.background), *reserved
-            )
-            settings = _settings(matter, prompts, options)
-            for output in outputs:
-                sweep(output.path)
-                writer = _open_writer(output, clip.info, options, settings, resume=resume)
-                writers.append(stack.enter_context(writer))
-            run = _Run(matter, clip, list(zip(outputs, writers, strict=True)), options)
-            coverage = run.go(prompts, progress or (lambda done, total: None))
-    except BaseException:
-        for writer in writers:
-            _forget_if_empty(writer)
-        raise
+    check_options(Path(destination), options)
+    with ExitStack() as stack:
+        clip = stack.enter_context(open_video(source))
+        prompts = _whole_frame_if_empty(prompts, clip.size)
+        prompts.check(*clip.size, frame_count=len(clip))
+        outputs = plan(Path(destination), prompts, options, clip.size)
+        inputs = (source, _as_path(options.background), *reserved)
+        check_outputs([output.path for output in outputs], *inputs)
+        settings = _settings(matter, prompts, options)
+        writers = [
+            _enter_writer(stack, _open_writer(output, clip.info, options, settings, resume=resume))
+            for output in outputs
+        ]
+        run = _Run(matter, clip, list(zip(outputs, writers, strict=True)), options)
+        coverage = run.go(prompts, progress or (lambda done, total: None))
     return VideoReport(
         source=str(source),
         outputs=tuple(str(output.path) for output in outputs),
@@ -143,11 +135,17 @@ def _as_path(background: str | Path | None) -> Path | None:
     return background if isinstance(background, Path) else None
 
 
-def _forget_if_empty(writer: FrameWriter) -> None:
-    """Delete the work folder of a failed run that holds nothing to go on with."""
-    folder = writer.state_path(0).parent
-    if not (any(folder.glob("segment_*")) or (folder / _BACKWARD_STATE).exists()):
-        shutil.rmtree(folder, ignore_errors=True)
+def _enter_writer(stack: ExitStack, writer: FrameWriter) -> FrameWriter:
+    """Enter a writer whose work folder goes too, if the run fails before anything is kept in it."""
+
+    def forget(kind: type[BaseException] | None, *_: object) -> None:
+        folder = writer.state_path(0).parent
+        kept = any(folder.glob("segment_*")) or (folder / _BACKWARD_STATE).exists()
+        if kind is not None and not kept:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    stack.push(forget)
+    return stack.enter_context(writer)
 
 
 def _settings(matter: Matter, prompts: PromptFile, options: VideoOptions) -> dict[str, str]:
@@ -179,6 +177,7 @@ def _open_writer(
     *,
     resume: bool,
 ) -> FrameWriter:
+    sweep(output.path)
     return open_writer(
         output.path,
         info,

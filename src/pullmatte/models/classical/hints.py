@@ -159,6 +159,10 @@ def mask_prior(mask: BoolMask, reach: float) -> tuple[Plane, BoolMask, BoolMask]
     return logits, sure, outside > unit
 
 
+_HALF = 0.36  # half size of an object of which only one place is known, as a share of the frame's
+_CENTRED = 0.3  # how far such an object's middle is taken to lie towards the frame's
+
+
 def _points_prior(clicks: list[tuple[int, int]], width: int, height: int) -> Plane:
     """Guess from clicks alone where the object lies, as logits.
 
@@ -169,9 +173,10 @@ def _points_prior(clicks: list[tuple[int, int]], width: int, height: int) -> Pla
     # Of N even samples the range is (N - 1) / (N + 1) of the whole.
     trust = (count - 1) / (count + 3)
     spread = np.ptp(points, axis=0) / max(1e-6, (count - 1) / (count + 1)) / 2
-    default = 0.3 * np.array([width, height], np.float32)
-    half = trust * spread + (1 - trust) * default
-    middle = points.mean(axis=0) * (1 - trust) + trust * (points.min(0) + points.max(0)) / 2
+    frame = np.array([width, height], np.float32)
+    half = trust * spread + (1 - trust) * _HALF * frame
+    likely = (1 - _CENTRED) * points.mean(axis=0) + _CENTRED * frame / 2
+    middle = likely * (1 - trust) + trust * (points.min(0) + points.max(0)) / 2
     half = np.maximum(half, 0.05 * min(width, height))
     ys, xs = np.mgrid[0:height, 0:width].astype(np.float32)
     radius = np.hypot((xs - middle[0]) / half[0], (ys - middle[1]) / half[1])

@@ -4,7 +4,7 @@ One GrabCut run often ends in a bad local minimum. Runs that differ in feature s
 in method fail in different ways, so a measure of how plausible each result is pays.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pullmatte.models.classical.colour_classes import Classes, classify, describe, segment
+from pullmatte.models.classical.corrections import Click, contradicted, correct
 from pullmatte.models.classical.grabcut import cut
 from pullmatte.models.classical.hints import Hints
 from pullmatte.models.protocol import BoolMask, Plane
@@ -84,10 +85,12 @@ def focus_space(image: Bytes) -> Bytes:
 
 _WEIGHTS = np.array([0.35, -0.11, -0.07, -0.9])
 _FRAME_WEIGHT = 0.3
+_SIZE_WEIGHT = 0.03  # of the log of a mask's area over that which the clicks let expect
 _TEMPERATURE = 0.015
+_CONTRADICTION = 0.02  # what a click that a segmentation contradicts adds to its badness
 
 
-def choose(image: Bytes, hints: Hints, wide: Hints) -> Choice:
+def choose(image: Bytes, hints: Hints, wide: Hints, clicks: Sequence[Click] = ()) -> Choice:
     """Segment in several ways and weigh the results by their plausibility.
 
     The weights were fitted on seeded composites to the error of each result.
@@ -96,10 +99,13 @@ def choose(image: Bytes, hints: Hints, wide: Hints) -> Choice:
         image: `H W 3` uint8, a small working copy.
         hints: What the prompt says.
         wide: The same if the object goes on behind the frame's edge.
+        clicks: Clicks that `hints` doesn't know of; they change the result only if it contradicts
+            them.
 
     Returns:
         The majority by plausibility.
     """
+    clicks = list(clicks)
     if min(image.shape[:2]) < 8:
         mask = cut(image, hints)
         return Choice(mask, mask.astype(np.float32), mask.astype(np.float32))
@@ -110,9 +116,12 @@ def choose(image: Bytes, hints: Hints, wide: Hints) -> Choice:
     vote = np.mean(masks, axis=0).astype(np.float32)
     masks.append(vote > 0.5)
     badness = np.array([_badness(mask, classes, hints, vote) for mask in masks])
-    weights = np.exp((badness.min() - badness) / _TEMPERATURE)
-    agreement = np.tensordot(weights / weights.sum(), np.array(masks, np.float32), 1)
-    mask = agreement > 0.5
+    agreement = _weigh(masks, badness)
+    if contradicted(agreement > 0.5, clicks):
+        wrong = np.array([len(contradicted(mask, clicks)) for mask in masks])
+        agreement = _weigh(masks, badness + _CONTRADICTION * wrong)
+    forbidden = np.zeros_like(hints.background) if hints.masked else hints.background
+    mask = correct(classes, agreement > 0.5, clicks, forbidden)
     sided = replace(
         hints,
         prior=np.where(mask, 0.9, 0.1).astype(np.float32),
@@ -120,7 +129,14 @@ def choose(image: Bytes, hints: Hints, wide: Hints) -> Choice:
         background=hints.background & ~mask,
     )
     _, likelihood = segment(classes, sided, rounds=1)
-    return Choice(mask, likelihood, agreement.astype(np.float32))
+    return Choice(mask, likelihood, agreement)
+
+
+def _weigh(masks: Sequence[BoolMask], badness: NDArray[np.float64]) -> Plane:
+    """Average masks, the plausible ones the more; `H W` in [0, 1]."""
+    weights = np.exp((badness.min() - badness) / _TEMPERATURE)
+    agreement = np.tensordot(weights / weights.sum(), np.array(masks, np.float32), 1)
+    return np.asarray(agreement, np.float32)
 
 
 def _badness(mask: BoolMask, classes: Classes, hints: Hints, vote: Plane) -> float:
@@ -129,6 +145,8 @@ def _badness(mask: BoolMask, classes: Classes, hints: Hints, vote: Plane) -> flo
     if not hints.boxed:  # without a box, what fills the frame's upper edges is mostly a backdrop
         rim = np.concatenate([mask[0], mask[:, 0], mask[:, -1]])
         badness += _FRAME_WEIGHT * float(rim.mean())
+        expected = max(1e-3, float((hints.prior > 0.5).mean()))
+        badness += _SIZE_WEIGHT * abs(float(np.log(max(1e-3, float(mask.mean())) / expected)))
     return badness
 
 

@@ -1,6 +1,6 @@
 """The classical engine behind the models' common protocol."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 
 import cv2
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pullmatte.errors import PromptError
 from pullmatte.models.classical.adaptive_trimap import BandConfig, contour_distance, make_trimap
 from pullmatte.models.classical.closed_form import SolverConfig, solve_alpha
+from pullmatte.models.classical.corrections import place_clicks
 from pullmatte.models.classical.flow import estimate_flow, fetch, inconsistent
 from pullmatte.models.classical.grabcut import cut
 from pullmatte.models.classical.hints import Hints, lay_hints, mask_prior
@@ -107,16 +108,20 @@ class ClassicalModel:
         thumbnail = np.asarray(
             cv2.resize(encoded.small, size, interpolation=cv2.INTER_AREA), np.uint8
         )
-        hints = lay_hints(prompt, *size, encoded.scale * shrink)
-        beyond = lay_hints(prompt, *size, encoded.scale * shrink, beyond=0.35)
+        scale = encoded.scale * shrink
+        bounded = prompt.box is not None or prompt.mask is not None
+        outline = replace(prompt, points=()) if bounded else prompt
+        hints = lay_hints(outline, *size, scale)
+        beyond = lay_hints(outline, *size, scale, beyond=0.35)
         wide = beyond if hints.boxed else shifted(hints, -1.4)
-        choice = choose(thumbnail, hints, wide)
+        choice = choose(thumbnail, hints, wide, place_clicks(prompt, *size, scale))
         signed = cv2.resize(contour_distance(choice.mask), (columns, rows))
         likelihood = np.asarray(cv2.resize(choice.likelihood, (columns, rows)), np.float32)
         mask = np.asarray(signed > 0, np.bool_)
         if self.config.refine_iterations == 0 or not mask.any():
             return mask, likelihood
-        said = lay_hints(prompt, columns, rows, encoded.scale)
+        limits = replace(prompt, mask=None) if prompt.points else prompt  # clicks outbid a mask
+        said = lay_hints(limits, columns, rows, encoded.scale)
         prior, inner, outer = mask_prior(mask, reach=0.04)
         refined = Hints(
             (1 / (1 + np.exp(-prior))).astype(np.float32),

@@ -7,13 +7,14 @@ from pullmatte.models.protocol import BoolMask
 from pullmatte.prompts import Prompt
 
 _RING = 0.03  # radius of the place looked at, as a share of the shorter side
+_REST = 0.25  # share of the mask that has to be left, or the piece was the object itself
 
 
 def drop_rejected(mask: BoolMask, prompt: Prompt, scale: float) -> BoolMask:
     """Remove pieces that hold a negative click and no positive one.
 
     A graph cut only bites a hole round the click. A click in what is a hole already takes nothing
-    else away, and the last piece is never removed.
+    else away, and neither the last piece nor one that is most of the mask is ever removed.
 
     Args:
         mask: `H W` bool, of the working copy.
@@ -37,7 +38,7 @@ def drop_rejected(mask: BoolMask, prompt: Prompt, scale: float) -> BoolMask:
     wanted = {int(pieces[y, x]) for x, y, label in clicks if label == 1}
     refused = {int(pieces[y, x]) for x, y in doubted} - wanted - {0}
     kept = mask & ~np.isin(pieces, list(refused))
-    return np.asarray(kept if kept.any() else mask, np.bool_)
+    return np.asarray(kept if kept.sum() > _REST * mask.sum() else mask, np.bool_)
 
 
 def _surrounded(mask: BoolMask, x: int, y: int, radius: int) -> bool:
