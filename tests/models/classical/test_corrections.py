@@ -51,14 +51,14 @@ def test_negative_click_removes_a_part(parts):
 
 
 def test_clicks_of_both_kinds_are_all_kept(parts):
-    image, disc, square = parts
+    image, disc, _ = parts
     clicks = [Click(105, 60, True), Click(60, 60, True), Click(60, 100, False)]
     found = correct(classify(image), nowhere(disc), clicks, nowhere(disc))
     assert not contradicted(found, clicks)
 
 
 def test_forbidden_place_gains_nothing(parts):
-    image, disc, square = parts
+    image, disc, _ = parts
     forbidden = np.zeros_like(disc)
     forbidden[:, 110:] = True
     found = correct(classify(image), disc, [Click(100, 60, True)], forbidden)
@@ -100,7 +100,7 @@ def test_click_on_a_missed_part_adds_it_to_a_rough_mask(parts):
 
 
 def test_negative_click_removes_a_touching_part(parts):
-    image, disc, square = parts
+    image, disc, _ = parts
     box = (30, 30, 124, 91)
     found = predict(image, box=box, points=[(60, 60), (105, 60)], labels=[1, 0]).mask
     assert found[60, 60]
