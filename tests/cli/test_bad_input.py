@@ -339,6 +339,10 @@ def test_there_are_at_least_forty_kinds():
     assert len(CASES) >= 40
 
 
+# The work had begun when these came to light, and was announced.
+FOUND_ON_THE_WAY = {"sequence of mixed sizes", "sequence with a damaged file"}
+
+
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("quiet", [False, True])
 def test_bad_input_ends_with_one_line(name, quiet, things, fake, capfd):
@@ -348,10 +352,9 @@ def test_bad_input_ends_with_one_line(name, quiet, things, fake, capfd):
     assert _fake_run(command) == 2
     out, err = capfd.readouterr()
     lines = err.splitlines()
-    if lines and " · " in lines[0]:
-        assert not quiet
-        lines = lines[1:]
-    lines = [line for line in lines if not line.endswith(" frames")]
+    if name in FOUND_ON_THE_WAY and not quiet:
+        assert " · " in lines[0]
+        lines = [line for line in lines[1:] if not line.endswith(" frames")]
     assert len(lines) == 1, err
     assert lines[0].startswith("pullmatte: ")
     assert words in lines[0]

@@ -34,7 +34,7 @@ def test_json_is_events_and_a_report(video, clip, tmp_path, capfd):
     assert video(clip, tmp_path / "out.mkv", *BOX, "--json", "-q") == 0
     out, err = capfd.readouterr()
     events = [json.loads(line) for line in out.splitlines()]
-    assert events[0] == {"event": "progress", "done": 1, "total": 12}
+    assert events[0] == {"event": "progress", "done": 0, "total": 12}
     assert (events[-1]["event"], events[-1]["frames"]) == ("done", 12)
     assert err == ""
 

@@ -182,7 +182,7 @@ def test_progress_rises_to_the_end(fake, make_clip, tmp_path):
         *(fake, make_clip(frames=6), tmp_path / "out.mkv", late, PLAIN),
         progress=lambda done, total: seen.append((done, total)),
     )
-    assert seen == [(number, 10) for number in range(1, 11)]
+    assert seen == [(number, 10) for number in range(11)]
 
 
 def test_truncated_middle_ends_in_one_error(fake, make_clip, tmp_path):

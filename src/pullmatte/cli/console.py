@@ -63,6 +63,20 @@ def progress_bar(label: str, *, quiet: bool, unit: str = "frames") -> Iterator[P
         yield _plain_lines(label, unit)
 
 
+def announced(progress: Progress, begin: Callable[[], None]) -> Progress:
+    """Call `begin` before the first progress, so that unusable input is not announced as begun."""
+    begun = False
+
+    def advance(done: int, total: int) -> None:
+        nonlocal begun
+        if not begun:
+            begun = True
+            begin()
+        progress(done, total)
+
+    return advance
+
+
 @contextmanager
 def _rich_bar(label: str, unit: str) -> Iterator[Progress]:
     from rich.console import Console

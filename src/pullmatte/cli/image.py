@@ -2,6 +2,7 @@
 
 import sys
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
@@ -14,7 +15,7 @@ from pullmatte.errors import PullmatteError, ReadError, WriteError
 from pullmatte.models import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from pullmatte.jobs.image import ImageOptions, ImageReport
     from pullmatte.prompts import PromptFile
@@ -67,12 +68,13 @@ def image_command(
     )
     matter = load(model)
     is_exr = str(destination or source).lower().endswith(".exr")
-    console.start_line(matter.spec, console.alpha_note(options, is_exr=is_exr), quiet=quiet)
+    note = console.alpha_note(options, is_exr=is_exr)
+    started = partial(console.start_line, matter.spec, note, quiet=quiet)
     if source != "-" and Path(source).is_dir():
-        code = _folder(matter, Path(source), destination, said, options, as_json, quiet)
+        code = _folder(matter, Path(source), destination, said, options, as_json, quiet, started)
         console.save_prompts(said, save_prompts)
         return code
-    report = _one(matter, source, destination, said, options, read)
+    report = _one(matter, source, destination, said, options, read, started)
     console.save_prompts(said, save_prompts, source=source, size=report.size)
     if as_json:
         console.emit(report.as_dict(), to_stderr=destination == "-" or report.outputs == ("-",))
@@ -88,6 +90,7 @@ def _one(
     prompts: "PromptFile",
     options: "ImageOptions",
     reserved: list[Path],
+    started: "Callable[[], None]",
 ) -> "ImageReport":
     from pullmatte.jobs.image import default_output, matte_image
 
@@ -98,9 +101,11 @@ def _one(
     content = _stdin() if source == "-" else Path(source)
     if destination == "-":
         with _stdout() as stream:
-            return matte_image(matter, content, stream, prompts, options)
+            return matte_image(matter, content, stream, prompts, options, started=started)
     output = Path(destination) if destination else default_output(Path(source), options)
-    return matte_image(matter, content, output, prompts, options, reserved=reserved)
+    return matte_image(
+        matter, content, output, prompts, options, reserved=reserved, started=started
+    )
 
 
 def _stdin() -> bytes:
@@ -131,6 +136,7 @@ def _folder(
     options: "ImageOptions",
     as_json: bool,
     quiet: bool,
+    started: "Callable[[], None]",
 ) -> int:
     """Matte a folder; return 1 if some photo failed."""
     from pullmatte.jobs.folder import matte_folder
@@ -141,7 +147,10 @@ def _folder(
     # Where it is no terminal, the lines on each photo are progress enough.
     silent = quiet or as_json or not sys.stderr.isatty()
     with console.progress_bar(folder.name, quiet=silent, unit="photos") as bar:
-        results = matte_folder(matter, folder, Path(destination), prompts, options, progress=bar)
+        progress = console.announced(bar, started)
+        results = matte_folder(
+            matter, folder, Path(destination), prompts, options, progress=progress
+        )
         for photo, result in results:
             if isinstance(result, PullmatteError):
                 failed.append(f"{photo}: {result}")

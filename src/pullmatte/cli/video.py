@@ -1,5 +1,6 @@
 """``pullmatte video``: one clip, streamed."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -94,8 +95,9 @@ def _run(
     from pullmatte.jobs.video import matte_video
 
     is_exr = output.suffix.lower() == ".exr"
-    console.start_line(matter.spec, console.alpha_note(options, is_exr=is_exr), quiet=quiet)
+    note = console.alpha_note(options, is_exr=is_exr)
     with console.progress_bar(source.name, quiet=quiet or as_json) as bar:
+        begin = partial(console.start_line, matter.spec, note, quiet=quiet)
         return matte_video(
             matter,
             source,
@@ -103,7 +105,7 @@ def _run(
             prompts,
             options,
             resume=resume,
-            progress=_json_events if as_json else bar,
+            progress=console.announced(_json_events if as_json else bar, begin),
             reserved=reserved,
         )
 

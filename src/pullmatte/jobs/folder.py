@@ -60,7 +60,7 @@ def matte_folder(
         destination: Where the tree of results goes; made when missing.
         prompts: As for `matte_image`, the same for every photo.
         options: As for `matte_image`.
-        progress: Called after each photo.
+        progress: Called when the folders were found usable, and after each photo.
 
     Yields:
         Each photo with its report, or with the error that stopped it.
@@ -74,6 +74,8 @@ def matte_folder(
     photos = find_photos(folder, destination)
     _make_folder(destination)
     names = _output_names(photos, folder, options)
+    if progress is not None:
+        progress(0, len(photos))
     for done, photo in enumerate(photos, start=1):
         output = destination / names[photo]
         yield photo, _one(matter, photo, output, prompts, options)

@@ -1,6 +1,6 @@
 """One photo, from file to file."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -99,6 +99,7 @@ def matte_image(
     *,
     stream_format: str = "png",
     reserved: Sequence[Path] = (),
+    started: Callable[[], None] | None = None,
 ) -> ImageReport:
     """Read a photo, matte it, write the result.
 
@@ -113,6 +114,7 @@ def matte_image(
         options: How to write it.
         stream_format: File format for a stream.
         reserved: Further files that no output may replace, such as the mask that was read.
+        started: Called when everything given was found usable, before the work begins.
 
     Returns:
         What was done.
@@ -129,6 +131,9 @@ def matte_image(
         _check_destination(Path(destination), source, prompts, options, reserved)
     picture = load_picture(source)
     plate = _plate(options, picture)
+    prompts.check(*picture.size)
+    if started is not None:
+        started()
     mattes = _matte(matter, picture, prompts, options)
     if isinstance(destination, str | Path):
         written = list(_write_files(Path(destination), picture, mattes, plate, options))
@@ -140,7 +145,7 @@ def matte_image(
     return ImageReport(
         source="-" if isinstance(source, bytes) else str(source),
         outputs=tuple(str(path) for path in written),
-        size=(picture.image.shape[1], picture.image.shape[0]),
+        size=picture.size,
         coverage={name: float(matte.alpha.mean()) for name, matte in mattes.items()},
     )
 

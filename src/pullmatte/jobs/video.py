@@ -86,7 +86,7 @@ def matte_video(
         prompts: What to matte; None or empty takes the whole first frame as the box.
         options: How to write it.
         resume: Go on from the last complete segment of a run that was stopped.
-        progress: Called after each frame.
+        progress: Called when everything given was found usable, and after each frame.
         reserved: Further files that no output may replace, such as the mask that was read.
 
     Returns:
@@ -231,10 +231,11 @@ class _Run:
             return {}
         behind = self._session.frames_behind(self._options.direction)
         state = self._load_state()
-        if state is None:
-            self._prepare(behind, progress)
         done_before = behind if state is None else 0
         total = done_before + self._frame_count
+        progress(self.start, total)
+        if state is None:
+            self._prepare(behind, progress)
         self._make(state, lambda done: progress(done_before + done, total))
         made = self._frame_count - self.start
         return {name: alpha / made for name, alpha in self._sums.items()}

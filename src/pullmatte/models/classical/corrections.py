@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from pullmatte.models.classical.adaptive_trimap import contour_distance
 from pullmatte.models.classical.colour_classes import Classes, segment
 from pullmatte.models.classical.hints import Hints
 from pullmatte.models.protocol import BoolMask, Plane
@@ -17,6 +18,7 @@ from pullmatte.prompts import Prompt
 
 _RADIUS = 0.012  # of the place that a click speaks for, as a share of the shorter side
 _REACH = 0.12  # how far a click pulls, as a share of the square root of the image's area
+_LEAST_REACH = 0.02  # the same for a click beside the contour
 _TRUST = 1.5  # logit with which the mask itself is believed
 _PULL = 4.0  # logit by which a click outbids it
 _REST = 0.25  # share of a mask that has to be left by a piece that goes as a whole
@@ -105,10 +107,12 @@ def _within(hints: Hints, window: Window) -> Hints:
 
 
 def _click_hints(mask: BoolMask, click: Click, clicks: list[Click], forbidden: BoolMask) -> Hints:
-    """Believe the mask, less so round the click."""
+    """Believe the mask, less so round the click: the nearer its contour, the smaller the place."""
     height, width = mask.shape
     ys, xs = np.mgrid[0:height, 0:width].astype(np.float32)
-    reach = _REACH * float(np.sqrt(width * height))
+    side = float(np.sqrt(width * height))
+    depth = abs(float(contour_distance(mask)[click.y, click.x]))
+    reach = min(_REACH * side, max(_LEAST_REACH * side, 2 * depth))
     near = np.exp(-((xs - click.x) ** 2 + (ys - click.y) ** 2) / (2 * reach**2))
     logits = _TRUST * (mask * 2.0 - 1) + _PULL * near * (1 if click.positive else -1)
     foreground = mask if click.positive else np.zeros_like(mask)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pullmatte.models.classical.colour_classes import Classes, classify, describe, segment
-from pullmatte.models.classical.corrections import Click, contradicted, correct
+from pullmatte.models.classical.corrections import Click, correct
 from pullmatte.models.classical.grabcut import cut
 from pullmatte.models.classical.hints import Hints
 from pullmatte.models.protocol import BoolMask, Plane
@@ -87,7 +87,6 @@ _WEIGHTS = np.array([0.35, -0.11, -0.07, -0.9])
 _FRAME_WEIGHT = 0.3
 _SIZE_WEIGHT = 0.03  # of the log of a mask's area over that which the clicks let expect
 _TEMPERATURE = 0.015
-_CONTRADICTION = 0.02  # what a click that a segmentation contradicts adds to its badness
 
 
 def choose(image: Bytes, hints: Hints, wide: Hints, clicks: Sequence[Click] = ()) -> Choice:
@@ -105,7 +104,6 @@ def choose(image: Bytes, hints: Hints, wide: Hints, clicks: Sequence[Click] = ()
     Returns:
         The majority by plausibility.
     """
-    clicks = list(clicks)
     if min(image.shape[:2]) < 8:
         mask = cut(image, hints)
         return Choice(mask, mask.astype(np.float32), mask.astype(np.float32))
@@ -116,12 +114,10 @@ def choose(image: Bytes, hints: Hints, wide: Hints, clicks: Sequence[Click] = ()
     vote = np.mean(masks, axis=0).astype(np.float32)
     masks.append(vote > 0.5)
     badness = np.array([_badness(mask, classes, hints, vote) for mask in masks])
-    agreement = _weigh(masks, badness)
-    if contradicted(agreement > 0.5, clicks):
-        wrong = np.array([len(contradicted(mask, clicks)) for mask in masks])
-        agreement = _weigh(masks, badness + _CONTRADICTION * wrong)
+    weights = np.exp((badness.min() - badness) / _TEMPERATURE)
+    agreement = np.tensordot(weights / weights.sum(), np.array(masks, np.float32), 1)
     forbidden = np.zeros_like(hints.background) if hints.masked else hints.background
-    mask = correct(classes, agreement > 0.5, clicks, forbidden)
+    mask = correct(classes, agreement > 0.5, list(clicks), forbidden)
     sided = replace(
         hints,
         prior=np.where(mask, 0.9, 0.1).astype(np.float32),
@@ -129,14 +125,7 @@ def choose(image: Bytes, hints: Hints, wide: Hints, clicks: Sequence[Click] = ()
         background=hints.background & ~mask,
     )
     _, likelihood = segment(classes, sided, rounds=1)
-    return Choice(mask, likelihood, agreement)
-
-
-def _weigh(masks: Sequence[BoolMask], badness: NDArray[np.float64]) -> Plane:
-    """Average masks, the plausible ones the more; `H W` in [0, 1]."""
-    weights = np.exp((badness.min() - badness) / _TEMPERATURE)
-    agreement = np.tensordot(weights / weights.sum(), np.array(masks, np.float32), 1)
-    return np.asarray(agreement, np.float32)
+    return Choice(mask, likelihood, agreement.astype(np.float32))
 
 
 def _badness(mask: BoolMask, classes: Classes, hints: Hints, vote: Plane) -> float:
