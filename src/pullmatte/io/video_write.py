@@ -4,29 +4,24 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict
-from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import av
 import numpy as np
-from av.container import OutputContainer
-from av.video.stream import VideoStream
 
 from pullmatte.errors import UnsupportedFormat, WriteError
 from pullmatte.io.atomic import refuse_input, replacing, write_error
 from pullmatte.io.clip import VideoInfo
 from pullmatte.io.planes import arrays_to_frame
+from pullmatte.io.segment_encoder import SegmentEncoder
 from pullmatte.io.segments import SegmentCallback, WorkFolder, input_identity
-from pullmatte.io.video_formats import Content, Encoding, choose_encoding
+from pullmatte.io.video_formats import Content, choose_encoding
 from pullmatte.io.video_join import check_audio, join, start_shift
 from pullmatte.io.yuv import FloatArray
 
 SEGMENT_FRAMES = 100
-# Segments count time in Matroska's milliseconds; the true timestamps are put in by `join`.
-_TICK = Fraction(1, 1000)
-_BITEXACT = 0x800000
 
 
 class FrameWriter(ABC):
@@ -158,7 +153,7 @@ class VideoWriter(FrameWriter):
         self._work.open(self._settings(settings or {}), resume=resume)
         self._number = self._work.complete_segments()
         self._next = min(self._number * segment_frames, info.frame_count)
-        self._segment: _Segment | None = None
+        self._segment: SegmentEncoder | None = None
 
     @property
     def next_frame(self) -> int:
@@ -189,24 +184,64 @@ class VideoWriter(FrameWriter):
         Raises:
             WriteError: The frame doesn't fit, or the disk is full.
         """
-        image, alpha = self._checked(index, image, alpha)
+        self.encode(index, self.convert(index, image, alpha))
+
+    def convert(
+        self, index: int, image: FloatArray | None = None, alpha: FloatArray | None = None
+    ) -> av.VideoFrame:
+        """Turn a frame into what the encoder takes: the half of `write` that any thread may do.
+
+        Args:
+            index: Frame number, for messages.
+            image: As for `write`.
+            alpha: As for `write`.
+
+        Returns:
+            A frame for `encode`.
+
+        Raises:
+            WriteError: The frame doesn't fit.
+        """
+        name = self._destination.name
+        image, alpha = checked_frame(name, self._info, self._content, index, image, alpha)
         if self._premultiplied and image is not None and alpha is not None:
             image = image * alpha[..., None]
         try:
+            return arrays_to_frame(self._encoding.pixel_format, image, alpha, self._encoding.tags)
+        except (av.FFmpegError, ValueError) as error:
+            raise self._refused(error) from error
+
+    def encode(self, index: int, frame: av.VideoFrame) -> None:
+        """Append what `convert` made: the other half of `write`.
+
+        Args:
+            index: Frame number; must be `next_frame`.
+            frame: What `convert` returned.
+
+        Raises:
+            WriteError: The frame came out of turn, or the disk is full.
+        """
+        self._check_turn(index)
+        try:
             if self._segment is None:
-                self._segment = _Segment(self._work.part(self._number), self._encoding, self._info)
-            self._segment.write(image, alpha)
+                self._segment = SegmentEncoder(
+                    self._work.part(self._number), self._encoding, self._info
+                )
+            self._segment.write(frame)
             self._next += 1
             if self._next % self._segment_frames == 0 or self._next == self._info.frame_count:
                 self._end_segment()
         except OSError as error:
             raise write_error(self._destination, error) from error
         except (av.FFmpegError, ValueError) as error:
-            raise UnsupportedFormat(
-                f"{self._destination.name}: {self._encoding.codec} can't encode "
-                f"{self._info.width}x{self._info.height} {self._encoding.pixel_format} ({error}); "
-                "choose another codec, for example .mkv (FFV1)"
-            ) from error
+            raise self._refused(error) from error
+
+    def _refused(self, error: Exception) -> UnsupportedFormat:
+        return UnsupportedFormat(
+            f"{self._destination.name}: {self._encoding.codec} can't encode "
+            f"{self._info.width}x{self._info.height} {self._encoding.pixel_format} ({error}); "
+            "choose another codec, for example .mkv (FFV1)"
+        )
 
     def finish(self) -> None:
         """Join the segments, add the sound, and put the file in its place.
@@ -255,16 +290,12 @@ class VideoWriter(FrameWriter):
         self._work.commit(self._number, self._next, self._on_segment)
         self._number += 1
 
-    def _checked(
-        self, index: int, image: FloatArray | None, alpha: FloatArray | None
-    ) -> tuple[FloatArray | None, FloatArray | None]:
-        """What the content needs, in the right order and size."""
+    def _check_turn(self, index: int) -> None:
         if index != self._next or index >= self._info.frame_count:
             raise WriteError(
                 f"{self._destination.name}: frame {index} came, expected frame {self._next} of "
                 f"{self._info.frame_count}; write frames in order"
             )
-        return checked_frame(self._destination.name, self._info, self._content, index, image, alpha)
 
     def _settings(self, extra: Mapping[str, str]) -> dict[str, str]:
         own = {key: str(value) for key, value in asdict(self._encoding).items()}
@@ -338,58 +369,3 @@ def checked_frame(
             )
         result[part] = np.ascontiguousarray(array, np.float32)
     return result["image"], result["alpha"]
-
-
-class _Segment:
-    """One encoder and one part file."""
-
-    def __init__(self, path: Path, encoding: Encoding, info: VideoInfo) -> None:
-        self._path = path
-        self._encoding = encoding
-        self._count = 0
-        self._step = max(1, round(1 / (info.average_rate * _TICK))) if info.average_rate else 40
-        self._container: OutputContainer = av.open(
-            os.fspath(path), "w", format="matroska", container_options={"fflags": "+bitexact"}
-        )
-        stream = self._container.add_stream(
-            encoding.encoder, rate=_sane_rate(info.average_rate), options=dict(encoding.options)
-        )
-        assert isinstance(stream, VideoStream), "a video encoder makes a video stream"
-        self._stream: VideoStream = stream
-        context = stream.codec_context
-        context.width, context.height = info.width, info.height
-        context.pix_fmt = encoding.pixel_format
-        context.time_base = _TICK
-        context.flags |= _BITEXACT
-        context.max_b_frames = 0
-        context.thread_type = "AUTO"
-        context.thread_count = encoding.threads
-        context.sample_aspect_ratio = info.sample_aspect_ratio
-        context.color_primaries = encoding.tags.primaries
-        context.color_trc = encoding.tags.transfer
-        context.colorspace = encoding.tags.matrix
-        context.color_range = encoding.tags.range
-
-    def write(self, image: FloatArray | None, alpha: FloatArray | None) -> None:
-        frame = arrays_to_frame(self._encoding.pixel_format, image, alpha, self._encoding.tags)
-        frame.pts = self._count * self._step
-        frame.time_base = _TICK
-        self._count += 1
-        self._container.mux(self._stream.encode(frame))
-
-    def close(self) -> None:
-        self._container.mux(self._stream.encode(None))
-        self._container.close()
-
-    def discard(self) -> None:
-        try:
-            self._container.close()
-        except (av.FFmpegError, OSError):
-            pass
-        finally:
-            self._path.unlink(missing_ok=True)
-
-
-def _sane_rate(rate: Fraction) -> Fraction:
-    """A rate that encoders accept; it only guides them, timestamps are exact elsewhere."""
-    return rate.limit_denominator(1001) if 0 < rate <= 1000 else Fraction(25)

@@ -19,7 +19,7 @@ from pullmatte.io.project import Arrays, FolderStore, load_arrays, save_arrays, 
 from pullmatte.io.segments import input_identity
 from pullmatte.io.sequence_write import SequenceWriter, open_writer
 from pullmatte.io.video import open_video
-from pullmatte.io.video_write import FrameWriter
+from pullmatte.io.video_write import FrameWriter, VideoWriter
 from pullmatte.jobs.naming import check_outputs
 from pullmatte.jobs.pipeline import Prefetched, Worker
 from pullmatte.jobs.video_options import VideoOptions, check_options
@@ -215,7 +215,8 @@ class _Run:
         self._folder = self._keeper.state_path(0).parent
         self._every = options.segment_frames
         self._frame_count = len(clip)
-        self.start = min(writer.next_frame for _, writer in outputs)
+        self._firsts = [writer.next_frame for _, writer in outputs]
+        self.start = min(self._firsts)
         self._session: VideoSession = matter.open_video(
             Prefetched(clip),
             foreground=options.foreground and options.needs_colour,
@@ -246,13 +247,14 @@ class _Run:
         frames = self._session.propagate(direction, opacity=opacity, resume=state)
         # Closed at once when something fails, so that the thread that decodes ends too.
         closed = closing(cast("Generator[FrameMattes, None, None]", frames))
-        with Worker() as worker, closed:
+        # Converting and encoding have a thread each: the encoder waits for nothing else.
+        with Worker() as encoder, Worker() as converter, closed:
             for frame in frames:
                 for name, matte in frame.mattes.items():
                     mean = float(matte.alpha.mean())
                     self._sums[name] = self._sums.get(name, 0.0) + mean
-                self._save_state(frame.index + 1, worker)
-                worker.submit(partial(self._write, frame))
+                self._save_state(frame.index + 1, converter, encoder)
+                converter.submit(partial(self._write, frame, encoder))
                 advance(frame.index + 1)
 
     def _prepare(self, behind: int, progress: Progress) -> None:
@@ -268,17 +270,23 @@ class _Run:
     def _load_state(self) -> Arrays | None:
         return load_arrays(self._keeper.state_path(self.start)) if self.start else None
 
-    def _save_state(self, next_frame: int, worker: Worker) -> None:
+    def _save_state(self, next_frame: int, converter: Worker, encoder: Worker) -> None:
         """Save before the segment's last frame is written, so that no segment lacks its state."""
         if next_frame % self._every == 0 and next_frame < self._frame_count:
             state = self._session.state(next_frame)
-            worker.submit(partial(save_arrays, self._keeper.state_path(next_frame), state))
+            save = partial(save_arrays, self._keeper.state_path(next_frame), state)
+            # By way of the converter, so that it takes its turn among the frames.
+            converter.submit(partial(encoder.submit, save))
 
-    def _write(self, frame: FrameMattes) -> None:
-        for output, writer in self._outputs:
-            if frame.index >= writer.next_frame:
-                image, alpha = output.pick(frame)
-                if isinstance(writer, SequenceWriter):
-                    writer.write(frame.index, image, alpha, mattes=output.named(frame))
-                else:
-                    writer.write(frame.index, image, alpha)
+    def _write(self, frame: FrameMattes, encoder: Worker) -> None:
+        """Convert a frame here, and have it encoded."""
+        for (output, writer), first in zip(self._outputs, self._firsts, strict=True):
+            if frame.index < first:
+                continue
+            image, alpha = output.pick(frame)
+            if isinstance(writer, VideoWriter):
+                converted = writer.convert(frame.index, image, alpha)
+                encoder.submit(partial(writer.encode, frame.index, converted))
+            elif isinstance(writer, SequenceWriter):
+                named = output.named(frame)
+                encoder.submit(partial(writer.write, frame.index, image, alpha, mattes=named))
