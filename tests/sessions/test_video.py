@@ -1,6 +1,7 @@
 """A video session: prompts on any frame, for any object; frames in order; stop and go on."""
 
-from collections.abc import Iterable
+import dataclasses
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from pullmatte import Box, PromptFile, load
 from pullmatte.errors import PromptError, ReadError
 from pullmatte.io.project import FolderStore, load_arrays, save_arrays
 from pullmatte.prompts import FramePrompt, Prompt
+from pullmatte.sessions.clip import ArrayClip, ArrayFrame
 from pullmatte.sessions.load import Matter
 from pullmatte.sessions.store import AlphaStore, MemoryStore
 from pullmatte.sessions.video import FrameMattes, VideoSession
@@ -373,3 +375,19 @@ def test_store_that_lacks_the_backward_part_is_a_read_error(kind: str, tmp_path:
     with pytest.raises(ReadError) as error:
         next(other.propagate(resume=shot.state(1)))
     assert "\n" not in str(error.value)
+
+
+def test_what_the_clip_makes_transparent_stays_so() -> None:
+    class Holed(ArrayClip):
+        def frames(self, *span: int, reverse: bool = False) -> Iterator[ArrayFrame]:
+            for frame in super().frames(*span, reverse=reverse):
+                alpha = np.ones(frame.image.shape[:2], np.float32)
+                alpha[:, :5] = 0.25
+                yield dataclasses.replace(frame, alpha=alpha)
+
+    shot = FakeMatter().open_video(Holed([np.ones((8, 10, 3), np.float32)] * 2))
+    shot.prompt(box=(0, 0, 10, 8))
+    for frame in shot.propagate():
+        alpha = frame.mattes["object"].alpha
+        assert (alpha[:, :5] == 0.25).all()
+        assert (alpha[:, 5:] == 1).all()

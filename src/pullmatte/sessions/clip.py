@@ -9,7 +9,7 @@ import numpy as np
 
 from pullmatte.errors import ReadError
 from pullmatte.matte import as_image
-from pullmatte.models.protocol import Image
+from pullmatte.models.protocol import Image, Plane
 
 
 class Frame(Protocol):
@@ -28,6 +28,11 @@ class Frame(Protocol):
     @property
     def image(self) -> Image:
         """`H W 3` float32 in [0, 1]."""
+        ...
+
+    @property
+    def alpha(self) -> Plane | None:
+        """`H W` float32 in [0, 1]: what the clip itself makes transparent, if anything."""
         ...
 
 
@@ -58,6 +63,7 @@ class ArrayFrame:
     index: int
     time_s: float
     image: Image
+    alpha: Plane | None = None
 
 
 class ArrayClip:

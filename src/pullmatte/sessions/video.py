@@ -6,14 +6,14 @@ it is made first and put into a store. Each pass goes by the prompts that were g
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from pullmatte.matte import Matte
-from pullmatte.models.protocol import Image, Model, Opacity, Prediction
+from pullmatte.models.protocol import Image, Model, Opacity, Plane, Prediction
 from pullmatte.prompts import DEFAULT_OBJECT, Box, FramePrompt, Mask, Prompt, PromptFile, Trimap
 from pullmatte.sessions.clip import FrameSource
 from pullmatte.sessions.image import clip_for_model, make_matte, or_whole_frame
@@ -183,7 +183,7 @@ class VideoSession:
                     tracker,
                     name,
                     frame.image,
-                    self._prediction(tracker, name, frame.index, encoded),
+                    _held_out(self._prediction(tracker, name, frame.index, encoded), frame.alpha),
                 )
                 for name in plan.names
             }
@@ -242,6 +242,13 @@ class _Lazy:
         if self._encoded is None:
             self._encoded = self._model.encode(clip_for_model(self.image))
         return self._encoded
+
+
+def _held_out(prediction: Prediction, alpha: Plane | None) -> Prediction:
+    """Keep transparent what the source made transparent already."""
+    if alpha is None:
+        return prediction
+    return replace(prediction, alpha=np.minimum(prediction.alpha, alpha))
 
 
 def _absent(image: Image) -> Prediction:
