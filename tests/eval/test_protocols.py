@@ -166,7 +166,7 @@ MATTE = np.zeros((4, 4), np.uint8)
         ("dim", MATTE[None, None], None, "H W"),
         ("dim", MATTE[:0], None, "not empty"),
         ("dim", MATTE, MATTE[:2], "trimap"),
-        ("dim", MATTE, MATTE.astype(np.int64), "int64"),
+        ("dim", MATTE, MATTE.astype(bool), "bool"),
     ],
 )
 def test_unfit_input_is_refused_in_one_line(protocol, prediction, trimap, words):

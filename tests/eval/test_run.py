@@ -129,7 +129,7 @@ def test_prompts_don_t_depend_on_the_run(folder):
 def test_progress_counts_every_result(folder):
     seen = []
     run(folder, prompts=("box", "mask"), limit=2, progress=lambda *at: seen.append(at))
-    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4), (4, 4)]
+    assert seen == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4), (4, 4)]
 
 
 def test_other_settings_don_t_mix(folder):

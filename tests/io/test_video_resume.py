@@ -164,3 +164,20 @@ def test_without_resume_old_work_is_thrown_away(tmp_path):
     path = tmp_path / "out.mov"
     write(path, stop=13)
     assert write(path) == 0
+
+
+def test_resumed_sequence_misses_a_lost_file(tmp_path):
+    write(tmp_path / "out.%04d.png", stop=13)
+    (tmp_path / "out.0004.png").unlink()
+    with pytest.raises(WriteError, match=r"out\.0004\.png of the stopped run is gone"):
+        write(tmp_path / "out.%04d.png", resume=True)
+
+
+@pytest.mark.parametrize(("name", "told"), [("out.mkv", True), ("out.mov", False)])
+def test_rounded_timestamps_are_told(name, told, tmp_path):
+    fine = dataclasses.replace(
+        INFO, time_base=Fraction(1, 12288), pts=tuple(range(0, 22 * 512, 512))
+    )
+    writer = open_writer(tmp_path / name, fine)
+    writer.abort()
+    assert any("milliseconds" in note for note in writer.notes) is told

@@ -239,3 +239,17 @@ def test_wrong_parts_are_refused_in_one_line():
             call()
     clip.restore({})
     assert clip.state() == {}
+
+
+def test_a_fade_does_not_lag() -> None:
+    rows, columns = np.mgrid[:120, :160]
+    distance = np.hypot(rows - 60, columns - 80)
+    alpha = np.clip((50 - distance) / 20, 0, 1).astype(np.float32)
+    soft = (alpha > 0.3) & (alpha < 1)
+    stable = StableForeground()
+    for number in range(10):
+        level = 0.1 + 0.08 * number
+        image = np.full((120, 160, 3), level, np.float32)
+        colour = stable.update(image, alpha)
+        alone = estimate_foreground(image, alpha)
+        assert np.abs(colour - alone)[soft].mean() < 0.01

@@ -21,10 +21,12 @@ Progress = Callable[[int, int], None]
 """Called with the frames done and the frames in all."""
 
 
-def start_line(spec: "ModelSpec", note: str, *, quiet: bool) -> None:
+def start_line(spec: "ModelSpec", note: str, *, quiet: bool, opacity: "Opacity" = "auto") -> None:
     """Say once which model runs, where, in what precision, under what licence."""
     if quiet:
         return
+    if opacity != "auto" and not spec.opacity:
+        note += f" · --opacity {opacity} makes no difference to this model"
     use = "commercial use allowed" if spec.commercial_use else "NO commercial use"
     say(f"pullmatte: {spec.name} · cpu · float32 · {spec.licence}, {use} · {note}")
 

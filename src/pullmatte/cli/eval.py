@@ -1,5 +1,6 @@
 """``pullmatte eval``: a model over a data set, measured by a published protocol."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_args
 
@@ -84,8 +85,8 @@ def eval_command(
     data = open_dataset(dataset, layout, trimaps)
     matter = load(model)
     note = f"{data.layout.title}, {len(data.samples)} images, protocol {rules.name}, seed {seed}"
-    console.start_line(matter.spec, note, quiet=quiet)
-    with console.progress_bar("eval", quiet=quiet) as progress:
+    begin = partial(console.start_line, matter.spec, note, quiet=quiet)
+    with console.progress_bar("eval", quiet=quiet, unit="results") as bar:
         run = evaluate(
             matter,
             data,
@@ -97,7 +98,7 @@ def eval_command(
             opacity=known_opacity,
             resume=resume,
             limit=limit,
-            progress=progress,
+            progress=console.announced(bar, begin),
         )
     return _report(run, worst, data, as_json=as_json, quiet=quiet)
 

@@ -69,7 +69,7 @@ def image_command(
     matter = load(model)
     is_exr = str(destination or source).lower().endswith(".exr")
     note = console.alpha_note(options, is_exr=is_exr)
-    started = partial(console.start_line, matter.spec, note, quiet=quiet)
+    started = partial(console.start_line, matter.spec, note, quiet=quiet, opacity=options.opacity)
     if source != "-" and Path(source).is_dir():
         code = _folder(matter, Path(source), destination, said, options, as_json, quiet, started)
         console.save_prompts(said, save_prompts)

@@ -74,10 +74,17 @@ def video_command(
     if as_json:
         console.emit({"event": "done", **report.as_dict()})
     elif not quiet:
-        for note in report.notes:
-            console.say(f"pullmatte: {note}")
-        console.say(f"pullmatte: wrote {', '.join(report.outputs)} ({report.frames} frames)")
+        _tell(report, resume=resume)
     return 0
+
+
+def _tell(report: "VideoReport", *, resume: bool) -> None:
+    """Say what was done."""
+    if resume and report.resumed_at == 0:
+        console.say("pullmatte: there was nothing to resume: started from the first frame")
+    for note in report.notes:
+        console.say(f"pullmatte: {note}")
+    console.say(f"pullmatte: wrote {', '.join(report.outputs)} ({report.frames} frames)")
 
 
 def _run(
@@ -97,7 +104,7 @@ def _run(
     is_exr = output.suffix.lower() == ".exr"
     note = console.alpha_note(options, is_exr=is_exr)
     with console.progress_bar(source.name, quiet=quiet or as_json) as bar:
-        begin = partial(console.start_line, matter.spec, note, quiet=quiet)
+        begin = partial(console.start_line, matter.spec, note, quiet=quiet, opacity=options.opacity)
         return matte_video(
             matter,
             source,

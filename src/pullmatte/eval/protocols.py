@@ -351,11 +351,12 @@ def _regions(
     if rules.region == "whole" or trimap is None:
         return [None] * count
     size = prediction.shape[-2:]
+    trimap = np.asarray(trimap)
     if trimap.shape not in (prediction.shape, size):
         raise PullmatteError(f"The trimap is {trimap.shape}; give one of shape {prediction.shape}.")
-    if trimap.dtype != np.uint8 and not np.issubdtype(trimap.dtype, np.floating):
+    if trimap.dtype.kind not in "uif":
         raise PullmatteError(f"The trimap is {trimap.dtype}; give uint8 with 0, 128 and 255.")
-    unknown = trimap == (UNKNOWN if trimap.dtype == np.uint8 else 0.5)
+    unknown = trimap == (0.5 if trimap.dtype.kind == "f" else UNKNOWN)
     return list(np.broadcast_to(unknown, (count, *size)))
 
 

@@ -163,6 +163,7 @@ def _fill(
 ) -> None:
     """Add the results that the run's folder doesn't hold yet."""
     done, total = 0, len(samples) * len(kinds)
+    progress(done, total)
     for sample in samples:
         missing = [kind for kind in kinds if not book.has(sample.name, kind)]
         done += len(kinds) - len(missing)

@@ -129,6 +129,11 @@ class WorkFolder:
                 f"can't resume: {self.path / _MANIFEST} is damaged; run again without --resume"
             ) from error
         for key in sorted(settings.keys() | old.keys()):
+            if settings.get(key) != old.get(key) and key == "prompts":
+                raise WriteError(
+                    "can't resume: the stopped run had other prompts; "
+                    "give the same, or run again without --resume"
+                )
             if settings.get(key) != old.get(key):
                 raise WriteError(
                     f"can't resume: {key} was {old.get(key)}, is now {settings.get(key)}; use the "

@@ -70,6 +70,7 @@ class SequenceWriter(FrameWriter):
         self._work.open(self._settings(settings or {}), resume=resume)
         self._number = self._work.complete_segments()
         self._next = min(self._number * segment_frames, info.frame_count)
+        self._check_earlier()
 
     @property
     def next_frame(self) -> int:
@@ -151,6 +152,16 @@ class SequenceWriter(FrameWriter):
     def abort(self) -> None:
         """Stop; progress is kept for resuming."""
         self._closed = True
+
+    def _check_earlier(self) -> None:
+        """Find out whether all files that a resumed run counts on are still there."""
+        for index in range(self._next):
+            file = self._pattern.path(self._start + index)
+            if not file.is_file():
+                raise WriteError(
+                    f"can't resume: {file.name} of the stopped run is gone; "
+                    "put it back, or run again without --resume"
+                )
 
     def _record(self) -> None:
         part = self._work.part(self._number)

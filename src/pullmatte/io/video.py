@@ -57,6 +57,11 @@ def open_video(
     Raises:
         ReadError: The source is missing, isn't a video, has no picture or is cut off.
     """
+    if not isinstance(source, str | os.PathLike):
+        raise ReadError(
+            f"{type(source).__name__} given: open_video takes a path; "
+            "frames in memory go straight into matter.open_video"
+        )
     path = Path(source)
     found = find_sequence(path)
     if found is not None:

@@ -31,7 +31,7 @@ def join(
     encoding: Encoding,
     info: VideoInfo,
     audio_from: Path | None,
-    alpha_mode: str,
+    alpha_mode: str | None,
 ) -> None:
     """Write the final file.
 
@@ -41,7 +41,7 @@ def join(
         encoding: How the segments were encoded.
         info: The clip's facts; its timestamps are given to the packets.
         audio_from: File whose sound streams are copied, or None.
-        alpha_mode: "straight" or "premultiplied", stated in the file's comment.
+        alpha_mode: "straight" or "premultiplied", stated in the file's comment; None: no alpha.
 
     Raises:
         WriteError: A segment doesn't hold the frames that it should.
@@ -63,7 +63,8 @@ def join(
         )
         first = stack.enter_context(av.open(os.fspath(segments[0])))
         video = _add_video(output, first.streams.video[0], encoding, info)
-        output.metadata["comment"] = f"pullmatte: {alpha_mode} alpha"
+        if alpha_mode is not None:
+            output.metadata["comment"] = f"pullmatte: {alpha_mode} alpha"
         sound: Iterator[Packet[Stream]] = iter(())
         shift = start_shift(info)
         if audio_from is not None:
@@ -90,6 +91,24 @@ def start_shift(info: VideoInfo) -> Fraction:
         Seconds, 0 for all but clips that begin before zero.
     """
     return max(Fraction(0), -info.pts[0] * info.time_base)
+
+
+def check_times(info: VideoInfo, encoding: Encoding) -> list[str]:
+    """Find out whether the container keeps the clip's timestamps to the last digit.
+
+    Args:
+        info: The clip's facts.
+        encoding: How the output is encoded.
+
+    Returns:
+        Remarks for the user.
+    """
+    in_ms = info.time_base * 1000
+    if encoding.muxer not in {"matroska", "webm"} or in_ms.denominator == 1:
+        return []
+    if all((pts * in_ms).denominator == 1 for pts in info.pts):
+        return []
+    return [f"{encoding.muxer} files count in milliseconds: timestamps are rounded to these"]
 
 
 def check_audio(audio_from: Path | None, encoding: Encoding, destination: Path) -> list[str]:

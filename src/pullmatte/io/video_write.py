@@ -18,7 +18,7 @@ from pullmatte.io.planes import arrays_to_frame
 from pullmatte.io.segment_encoder import SegmentEncoder
 from pullmatte.io.segments import SegmentCallback, WorkFolder, input_identity
 from pullmatte.io.video_formats import Content, choose_encoding
-from pullmatte.io.video_join import check_audio, join, start_shift
+from pullmatte.io.video_join import check_audio, check_times, join, start_shift
 from pullmatte.io.yuv import FloatArray
 
 SEGMENT_FRAMES = 100
@@ -148,6 +148,7 @@ class VideoWriter(FrameWriter):
             self.notes.append(
                 "the clip begins before zero: picture and sound are put later together"
             )
+        self.notes += check_times(info, self._encoding)
         check_destination(self._destination)
         self._work = WorkFolder(self._destination)
         self._work.open(self._settings(settings or {}), resume=resume)
@@ -236,6 +237,11 @@ class VideoWriter(FrameWriter):
         except (av.FFmpegError, ValueError) as error:
             raise self._refused(error) from error
 
+    def _alpha_mode(self) -> str | None:
+        if self._content != "cutout":
+            return None
+        return "premultiplied" if self._premultiplied else "straight"
+
     def _refused(self, error: Exception) -> UnsupportedFormat:
         return UnsupportedFormat(
             f"{self._destination.name}: {self._encoding.codec} can't encode "
@@ -265,7 +271,7 @@ class VideoWriter(FrameWriter):
                     self._encoding,
                     self._info,
                     self._audio_from,
-                    "premultiplied" if self._premultiplied else "straight",
+                    self._alpha_mode(),
                 )
             except (av.FFmpegError, ValueError) as error:
                 if isinstance(error, OSError):

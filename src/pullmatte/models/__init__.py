@@ -20,6 +20,7 @@ class ModelSpec:
         commercial_use: Whether that licence allows use in paid work.
         prompts: Kinds of prompt that it takes.
         video: Whether it tracks through a clip.
+        opacity: Whether it makes a difference between opaque and transparent objects.
         devices: Where it can run, the preferred first.
         dtypes: Precisions it can run in, its own first.
         files: Weight files with their sha256; empty when there are no weights.
@@ -34,6 +35,7 @@ class ModelSpec:
     commercial_use: bool
     prompts: tuple[str, ...] = ("point", "box", "mask", "trimap")
     video: bool = True
+    opacity: bool = False
     devices: tuple[str, ...] = ("cpu",)
     dtypes: tuple[str, ...] = ("float32",)
     files: dict[str, str] = field(default_factory=dict)

@@ -168,7 +168,7 @@ class PromptFile:
             raise PromptError(
                 'not a prompt file: expected JSON with a "pullmatte_prompts" version'
             ) from error
-        if version != PROMPT_FILE_VERSION:
+        if isinstance(version, bool) or version != PROMPT_FILE_VERSION:
             raise PromptError(
                 f"prompt file of version {str(version)[:20]!r}: this pullmatte reads version "
                 f"{PROMPT_FILE_VERSION}; update pullmatte"

@@ -1,5 +1,6 @@
 """Prompts that are planes of pixels: a rough mask, a trimap."""
 
+import os
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -97,6 +98,11 @@ class Trimap(_Raster):
 
 def _as_plane(given: Any, kind: Kind) -> NDArray[Any]:
     """Take what was given as a finite `H W` plane of numbers, or say why not."""
+    if isinstance(given, str | os.PathLike):
+        raise PromptError(
+            f"{kind} {str(given)!r} is a path: read it first, "
+            f"with pullmatte.io.image.read_{kind}(path)"
+        )
     if is_picture(given):
         alpha = picture_alpha(given) if kind == "mask" else None
         plane = picture_to_plane(given) if alpha is None else alpha

@@ -21,6 +21,7 @@ LEAST_ALPHA = 0.02
 # A wider margin changes nothing: crop and whole frame differ by 0.4/255 in the mean, as much as
 # two whole frames whose edges are moved by 8 pixels do.
 MARGIN_PX = 32
+SOLID, LEAST_SOLID = 0.98, 64
 
 # numba's fallback thread pool aborts the process when two threads enter it at once.
 _one_at_a_time = threading.Lock()
@@ -164,18 +165,16 @@ class StableForeground:
         else:
             flow = np.asarray(flow[box], np.float32)
         now, alpha_now = foreground[box], alpha[box]
-        rows, columns = np.nonzero((alpha_now > 0) & (alpha_now < 1))
+        soft = (alpha_now > 0) & (alpha_now < 1)
+        rows, columns = np.nonzero(soft)
         if rows.size == 0:
             return
-        step = flow[rows, columns]
-        x = step[:, 0] + columns + box[1].start
-        y = step[:, 1] + rows + box[0].start
-        height, width = alpha.shape
-        # False for a flow that isn't finite, too.
-        inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
-        x, y = np.where(inside, x, 0), np.where(inside, y, 0)
-        moved, moved_alpha = _sample(previous, x, y), _sample(previous_alpha, x, y)[:, 0]
         own, own_alpha = now[rows, columns], alpha_now[rows, columns]
+        moved, moved_alpha, inside = _follow(flow, previous, previous_alpha, (rows, columns), box)
+        seen = np.nonzero(alpha_now >= SOLID)
+        few = seen[0][:: len(seen[0]) // 4096 + 1], seen[1][:: len(seen[1]) // 4096 + 1]
+        solid, solid_alpha, known = _follow(flow, previous, previous_alpha, few, box)
+        moved += _brightening(now[few], solid, known & (solid_alpha >= SOLID))
         weight = self._strength * inside * _agreement(own, own_alpha, moved, moved_alpha)
         blended = own + weight[:, None] * (moved - own)
         now[rows, columns] = blended.clip(0, max(1.0, float(own.max())))
@@ -345,8 +344,29 @@ def _silhouette(foreground: Array, alpha: Array) -> NDArray[np.uint8]:
     return np.asarray(small * 255).clip(0, 255).astype(np.uint8)
 
 
+def _follow(
+    flow: Array,
+    previous: Array,
+    previous_alpha: Array,
+    place: tuple[NDArray[np.intp], NDArray[np.intp]],
+    box: tuple[slice, slice],
+) -> tuple[Array, Array, NDArray[np.bool_]]:
+    """Fetch what the flow brings to N places of `box`: colour, alpha, and where to use it."""
+    step = flow[place]
+    x = step[:, 0] + place[1] + box[1].start
+    y = step[:, 1] + place[0] + box[0].start
+    height, width = previous_alpha.shape
+    # False for a flow that isn't finite, too.
+    inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
+    x, y = np.where(inside, x, 0), np.where(inside, y, 0)
+    return _sample(previous, x, y), _sample(previous_alpha, x, y)[:, 0], inside
+
+
 def _sample(plane: Array, x: Array, y: Array) -> Array:
     """Read `H W` or `H W 3` at N places (pixels) between pixel centres, as `N C`."""
+    channels = 1 if plane.ndim == 2 else plane.shape[2]
+    if x.size == 0:
+        return np.zeros((0, channels), np.float32)
     # cv2.remap takes at most 32767 places a row.
     count = x.size
     columns = 1024
@@ -359,8 +379,15 @@ def _sample(plane: Array, x: Array, y: Array) -> Array:
         cv2.INTER_CUBIC,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    channels = 1 if plane.ndim == 2 else plane.shape[2]
     return np.asarray(values, np.float32).reshape(-1, channels)[:count]
+
+
+def _brightening(colour: Array, moved: Array, surely: NDArray[np.bool_]) -> Array:
+    """Return by how much the light on the object changed, `3`: fades and flashes must not lag."""
+    # Only opaque pixels tell it: in smoke it can't be told from the estimate's own drift.
+    if np.count_nonzero(surely) < LEAST_SOLID:
+        return np.zeros(3, np.float32)
+    return np.asarray((colour[surely] - moved[surely]).mean(axis=0), np.float32)
 
 
 def _agreement(own: Array, own_alpha: Array, moved: Array, moved_alpha: Array) -> Array:

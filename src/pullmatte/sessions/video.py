@@ -6,7 +6,7 @@ it is made first and put into a store. Each pass goes by the prompts that were g
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -36,7 +36,7 @@ class FrameMattes:
 
     index: int
     time_s: float
-    image: Image
+    image: Image = field(repr=False)
     mattes: dict[str, Matte]
 
 
