@@ -15,7 +15,7 @@ from pullmatte.models.classical.flow import estimate_flow, fetch, inconsistent
 from pullmatte.models.classical.grabcut import cut
 from pullmatte.models.classical.hints import Hints, lay_hints, mask_prior
 from pullmatte.models.classical.hypotheses import choose, shifted
-from pullmatte.models.classical.rejected import drop_rejected
+from pullmatte.models.classical.rejected import drop_fragments, drop_rejected
 from pullmatte.models.protocol import BoolMask, Image, Memory, Opacity, Plane, Prediction
 from pullmatte.prompts import Prompt
 
@@ -31,6 +31,7 @@ class ClassicalConfig:
         track_iterations: Rounds of GrabCut on a tracked frame.
         track_reach: How far a contour may be off after the flow has carried it, as a share of
             the square root of the object's area.
+        doubt_reach: The same where the flow is in doubt.
         calm: Pull of a tracked frame's alpha to that which the flow brought; steadies the edge.
         one_sided_pull: Pull to the colours' likelihood under a trimap with only one known side.
         band: Widths of the unknown band.
@@ -42,6 +43,7 @@ class ClassicalConfig:
     refine_iterations: int = 2
     track_iterations: int = 1
     track_reach: float = 0.03
+    doubt_reach: float = 0.15
     calm: float = 0.02
     one_sided_pull: float = 0.02
     band: BandConfig = field(default_factory=BandConfig)
@@ -200,7 +202,9 @@ class ClassicalModel:
             return mask
         prior, inner, outer = mask_prior(mask, reach=self.config.track_reach)
         chance = (1 / (1 + np.exp(-prior))).astype(np.float32)
-        hints = Hints(chance, inner & ~doubtful, outer & ~doubtful)
+        # Where the flow is in doubt the contour may be further off, but not anywhere.
+        _, deep, far = mask_prior(mask, reach=self.config.doubt_reach)
+        hints = Hints(chance, (inner & ~doubtful) | deep, (outer & ~doubtful) | far)
         if prompt is not None and not prompt.is_empty:
             rows, columns = mask.shape
             said = lay_hints(prompt, columns, rows, encoded.scale)
@@ -210,8 +214,10 @@ class ClassicalModel:
                 (hints.foreground & ~said.background) | said.foreground,
                 (hints.background & ~said.foreground) | said.background,
             )
-        mask = cut(encoded.small, hints, self.config.track_iterations)
-        return mask if prompt is None else drop_rejected(mask, prompt, encoded.scale)
+        before, mask = mask, cut(encoded.small, hints, self.config.track_iterations)
+        if prompt is None:
+            return drop_fragments(mask, before)
+        return drop_rejected(mask, prompt, encoded.scale)
 
     def _from_mask(
         self,

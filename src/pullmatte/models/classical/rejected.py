@@ -1,4 +1,4 @@
-"""What a negative click takes away as a whole: the piece of the mask that it lies in."""
+"""Pieces of a mask that go as a whole: clicked away, or left behind by a moving object."""
 
 import cv2
 import numpy as np
@@ -7,6 +7,8 @@ from pullmatte.models.protocol import BoolMask
 from pullmatte.prompts import Prompt
 
 _RING = 0.03  # radius of the place looked at, as a share of the shorter side
+_FRAGMENT = 0.1  # share of the piece it came off, under which a piece isn't a part of the object
+_NEAR = 0.06  # distance of pieces taken for one, as a share of the square root of the area
 _REST = 0.25  # share of the mask that has to be left, or the piece was the object itself
 
 
@@ -47,3 +49,35 @@ def _surrounded(mask: BoolMask, x: int, y: int, radius: int) -> bool:
     cv2.circle(ring, (x, y), radius, 1, max(1, radius // 3))
     around = mask[ring > 0]
     return bool(around.size) and float(around.mean()) > 0.6
+
+
+def drop_fragments(mask: BoolMask, before: BoolMask) -> BoolMask:
+    """Take away small pieces that came off a tracked object, or out of nowhere.
+
+    What a moving object uncovers stays behind as such a piece where it has the object's colours.
+    Pieces that were apart before are parts of the object and stay.
+
+    Args:
+        mask: `H W` bool, the object on this frame.
+        before: `H W` bool, the object on the last frame, moved to this one.
+
+    Returns:
+        `H W` bool; the largest piece always stays.
+    """
+    count, pieces, facts, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
+    if count <= 2:
+        return mask
+    # Two pieces a few pixels apart may have parted just now, as their alphas do first.
+    near = max(1, round(_NEAR * float(np.sqrt(before.sum()))))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * near + 1, 2 * near + 1))
+    _, olds = cv2.connectedComponents(cv2.dilate(before.astype(np.uint8), disc))
+    area = facts[:, cv2.CC_STAT_AREA]
+    origin = np.zeros(count, int)
+    for piece in range(1, count):
+        votes = np.bincount(olds[pieces == piece])
+        origin[piece] = int(votes[1:].argmax()) + 1 if votes[1:].any() else 0
+    kept = np.zeros(count, bool)
+    for piece in range(1, count):
+        rivals = area[1:] if origin[piece] == 0 else area[1:][origin[1:] == origin[piece]]
+        kept[piece] = area[piece] >= _FRAGMENT * rivals.max()
+    return np.asarray(kept[pieces], np.bool_)
