@@ -43,8 +43,8 @@ _ENCODERS = {
     "ffv1": "FFV1 (.mkv)",
     "libx264": "H.264 without alpha (.mp4)",
 }
-_BYTES_PER_PIXEL = 900
-"""Peak memory of closed-form matting per unknown pixel, measured; see docs/results.md."""
+_BYTES_PER_PIXEL = 120
+"""Peak memory of a photo's matte per pixel of the photo, measured; see docs/results.md."""
 
 
 def doctor_command(as_json: o.Json = False) -> int:
@@ -196,8 +196,8 @@ def _fits(memory: dict[str, int | None]) -> str:
         return "unknown: this system doesn't say how much memory is free"
     pixels = available / _BYTES_PER_PIXEL
     return (
-        f"classical: about {pixels / 1e6:.0f} million unknown pixels at once; "
-        "larger bands are solved in tiles; video needs memory for a few frames, whatever its length"
+        f"classical: photos up to about {pixels / 1e6:.0f} megapixels; "
+        "video needs memory for a few frames, whatever its length"
     )
 
 
