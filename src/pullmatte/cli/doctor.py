@@ -190,7 +190,7 @@ def _cgroup(name: str) -> int | None:
 
 
 def _fits(memory: dict[str, int | None]) -> str:
-    """Say in words how large an unknown band the classical engine can take at once."""
+    """Say in words how large a photo the classical engine can take."""
     available = memory["available"]
     if available is None:
         return "unknown: this system doesn't say how much memory is free"
