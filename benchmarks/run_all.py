@@ -1,25 +1,36 @@
 """Run the benchmarks one after the other and print their tables.
 
-Run: python benchmarks/run_all.py [name ...]
+Run: python benchmarks/run_all.py [--data DATA] [name ...]
+
+Those that need a data folder are left out, and named, where none is given.
 
 Each is a script of its own, which exits with 1 where it misses its goal; so does this one.
 """
 
+import argparse
 import subprocess
 import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-HELPERS = {"run_all", "clips"}
+PARTS = {"run_all", "clips"}
+NEED_DATA = {"foreground", "tracking"}
 
 
 def main() -> int:
-    names = sys.argv[1:] or sorted({path.stem for path in HERE.glob("*.py")} - HELPERS)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--data")
+    parser.add_argument("names", nargs="*")
+    options = parser.parse_args()
     missed = []
-    for name in names:
+    for name in options.names or sorted({path.stem for path in HERE.glob("*.py")} - PARTS):
+        if name in NEED_DATA and not options.data:
+            print(f"\n## {name}: left out, it needs --data DATA", flush=True)
+            continue
         print(f"\n## {name}\n", flush=True)
-        done = subprocess.run([sys.executable, str(HERE / f"{name}.py")], check=False)
-        if done.returncode:
+        command = [sys.executable, str(HERE / f"{name}.py")]
+        command += [options.data] * (name in NEED_DATA)
+        if subprocess.run(command, check=False).returncode:
             missed.append(name)
     print(f"\nmissed or failed: {', '.join(missed) or 'none'}")
     return int(bool(missed))
