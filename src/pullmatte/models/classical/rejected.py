@@ -72,10 +72,11 @@ def drop_fragments(mask: BoolMask, before: BoolMask) -> BoolMask:
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * near + 1, 2 * near + 1))
     _, olds = cv2.connectedComponents(cv2.dilate(before.astype(np.uint8), disc))
     area = facts[:, cv2.CC_STAT_AREA]
-    origin = np.zeros(count, int)
-    for piece in range(1, count):
-        votes = np.bincount(olds[pieces == piece])
-        origin[piece] = int(votes[1:].argmax()) + 1 if votes[1:].any() else 0
+    places = int(olds.max()) + 1
+    votes = np.bincount((pieces * places + olds).ravel(), minlength=count * places)
+    votes = votes.reshape(count, places)
+    votes[:, 0] = 0
+    origin = np.where(votes.any(axis=1), votes.argmax(axis=1), 0)
     kept = np.zeros(count, bool)
     for piece in range(1, count):
         rivals = area[1:] if origin[piece] == 0 else area[1:][origin[1:] == origin[piece]]
