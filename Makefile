@@ -28,7 +28,7 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
 
-bench: $(VENV)/.bench
+bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/run_all.py
 
 clean:
@@ -47,8 +47,4 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.dev: $(VENV)/.installed
 	$(PIP) -e '.[dev]'
-	@touch $@
-
-$(VENV)/.bench: $(VENV)/.dev
-	$(PIP) -e '.[bench]'
 	@touch $@

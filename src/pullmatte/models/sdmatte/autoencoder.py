@@ -1,0 +1,80 @@
+"""Between pixels and latents. Values in [-1, 1] exist here and nowhere else."""
+
+import torch
+from diffusers import AutoencoderKL, AutoencoderTiny
+from torch import Tensor, nn
+
+from pullmatte.models.sdmatte.config import AutoencoderConfig
+
+
+class LatentCodec(nn.Module):
+    """Stable Diffusion's autoencoder, or TAESD, as a deterministic code.
+
+    Source: SDMatte, section 3.1; the mean of the posterior is taken, never a sample.
+    """
+
+    def __init__(self, config: AutoencoderConfig) -> None:
+        """Build the autoencoder, with random weights or on the meta device."""
+        super().__init__()
+        self.config = config
+        self.vae = _tiny(config) if config.kind == "tiny" else _kl(config)
+
+    def encode(self, image: Tensor) -> Tensor:
+        """Encode images.
+
+        Args:
+            image: `B 3 H W` in [0, 1].
+
+        Returns:
+            `B 4 H/8 W/8`, scaled as the U-Net expects it.
+        """
+        image = image.to(self.vae.dtype)
+        if self.config.kind == "tiny":
+            # LiteSDMatte was trained on [0, 1] here, which the encoder takes for [-1, 1].
+            latent: Tensor = self.vae.encode(image).latents
+        else:
+            latent = self.vae.encode(image * 2 - 1).latent_dist.mode()
+        return latent * self.config.scale
+
+    def encode_map(self, values: Tensor) -> Tensor:
+        """Encode prompt maps, `B 1 H W` in [0, 1], as grey images: `B 4 H/8 W/8`, scaled."""
+        return self.encode(values.expand(-1, 3, -1, -1))
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """Decode a scaled latent, `B 4 h w`, to `B 3 8h 8w`, unbounded, about [-1, 1]."""
+        decoded: Tensor = self.vae.decode(latent / self.config.scale).sample
+        return decoded
+
+
+def to_alpha(decoded: Tensor) -> Tensor:
+    """Turn what was decoded, `B 3 H W`, into alpha, `B 1 H W` float32 in [0, 1]."""
+    grey = decoded.float().mean(dim=1, keepdim=True)
+    return (grey.clip(-1, 1) + 1) / 2
+
+
+def _kl(config: AutoencoderConfig) -> AutoencoderKL:
+    levels = len(config.channels)
+    return AutoencoderKL(
+        block_out_channels=config.channels,
+        down_block_types=("DownEncoderBlock2D",) * levels,
+        up_block_types=("UpDecoderBlock2D",) * levels,
+        layers_per_block=config.layers_per_block,
+        norm_num_groups=config.norm_groups,
+        scaling_factor=config.scale,
+    )
+
+
+def _tiny(config: AutoencoderConfig) -> AutoencoderTiny:
+    return AutoencoderTiny(
+        encoder_block_out_channels=config.channels,
+        decoder_block_out_channels=config.channels,
+        num_encoder_blocks=(1, 3, 3, 3),
+        num_decoder_blocks=(3, 3, 3, 1),
+        scaling_factor=config.scale,
+    )
+
+
+def on_meta(config: AutoencoderConfig) -> LatentCodec:
+    """Build a codec without memory for its weights."""
+    with torch.device("meta"):
+        return LatentCodec(config)
