@@ -8,6 +8,8 @@
     ├── WriteError                 an output that can't be written, or must not be
     │   └── UnsupportedFormat      a file type that can't hold what it should
     ├── UnknownModel               a model name that isn't in MODELS
+    ├── WeightsError               weights that are missing, damaged, or of another network
+    │   └── DownloadError          weights that can't be fetched
     ├── MissingDependency          an optional package that isn't installed
     └── DatasetError               an evaluation folder that lacks what its layout needs
 
@@ -38,6 +40,14 @@ class UnsupportedFormat(WriteError):
 
 class UnknownModel(PullmatteError):
     """A model name that isn't known."""
+
+
+class WeightsError(PullmatteError):
+    """Weights that are missing, damaged, or don't fit their network."""
+
+
+class DownloadError(WeightsError):
+    """Weights that can't be fetched."""
 
 
 class MissingDependency(PullmatteError):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pullmatte.data import transparent_samples
 from pullmatte.data.layouts import LAYOUTS, open_dataset, read_plane
 from pullmatte.errors import DatasetError
 
@@ -57,6 +58,19 @@ def test_refmatte_reads_instances_from_its_labels(tmp_path, images):
     ]
 
 
+@pytest.mark.parametrize(
+    ("expressions", "caption"),
+    [(["cat", "the left cat"], "the left cat"), ([], None), (None, None)],
+)
+def test_refmatte_takes_the_last_expression_as_caption(tmp_path, expressions, caption):
+    write(tmp_path / "image/p.jpg", mode="RGB")
+    write(tmp_path / "mask/p_0.png")
+    label = {"image_name": "p.jpg"}
+    label |= {} if expressions is None else {"expressions": expressions}
+    (tmp_path / "refmatte_rw100_label.json").write_text(json.dumps({"p_0": label}))
+    assert [sample.caption for sample in open_dataset(tmp_path).samples] == [caption]
+
+
 def test_plain_works_without_trimaps(tmp_path):
     build(tmp_path, "image", "alpha")
     (tmp_path / "image" / ".DS_Store").write_text("")
@@ -71,6 +85,16 @@ def test_aim500_knows_its_transparent_images(tmp_path):
     build(tmp_path, "original", "mask", stems=("o_099cc48f", "o_00000000"))
     opacities = [sample.opacity for sample in open_dataset(tmp_path).samples]
     assert opacities == ["opaque", "transparent"]
+
+
+def test_transparent_lists_equal_the_record(shared):
+    record = json.loads((shared / "facts/transparent_samples.json").read_text())
+    for title, listed in (
+        ("AIM-500", transparent_samples.AIM500_TRANSPARENT),
+        ("Composition-1k", transparent_samples.COMPOSITION_1K_TRANSPARENT),
+        ("Distinctions-646", transparent_samples.DISTINCTIONS_646_TRANSPARENT),
+    ):
+        assert listed == {name.rpartition(".")[0] for name in record[title]}
 
 
 def test_alphamatting_gives_its_other_trimaps_on_demand(shared):

@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from pullmatte.data.prompt_simulation import (
     KINDS,
@@ -12,6 +13,7 @@ from pullmatte.data.prompt_simulation import (
     simulate_points,
     simulate_prompt,
     simulate_trimap,
+    trimap_levels,
 )
 from pullmatte.errors import PromptError
 
@@ -88,6 +90,15 @@ def test_trimap_holds_the_truth(alpha):
     assert set(np.unique(trimap)) == {0, 0.5, 1}
     assert (alpha[trimap == 1] >= 0.94 * 255).all()
     assert (alpha[trimap == 0] <= 0.06 * 255).all()
+
+
+@pytest.mark.parametrize("case", ["prompt0", "prompt1", "prompt2"])
+def test_trimap_rule_equals_the_record(shared, case):
+    arrays = load_file(shared / "parity/sdmatte/prompts_metrics_losses.safetensors")
+    alpha = arrays[f"{case}.alpha_u8"] / np.float32(255)
+    draw = np.random.RandomState(5)
+    made = trimap_levels(alpha, draw.randint(15, 30), draw.randint(15, 30))
+    assert np.array_equal(made, arrays[f"{case}.trimap_seed5_x2"])
 
 
 def test_given_trimap_is_taken_as_it_is(alpha):

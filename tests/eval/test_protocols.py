@@ -6,6 +6,7 @@ import math
 import cv2
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from pullmatte.errors import PullmatteError
 from pullmatte.eval.protocols import (
@@ -91,6 +92,25 @@ def test_sdmatte_path_equals_the_golden_values(shared):
     for metric, value in expected["sdmatte"].items():
         scale = 1000 if metric in {"mse", "mad"} else 1
         assert found[metric] * scale == equals(value)
+
+
+def test_sdmatte_numbers_equal_the_record(shared):
+    """Also where the background is larger than the object, and connectivity takes it."""
+    folder = shared / "parity/sdmatte"
+    arrays = load_file(folder / "prompts_metrics_losses.safetensors")
+    expected = json.loads((folder / "prompts_metrics_losses.json").read_text())["metrics"]
+    for case, values in expected.items():
+        found = measure("sdmatte", arrays[f"{case}.pred"], arrays[f"{case}.gt"])
+        names = {
+            "mse": "MSE_x1000",
+            "mad": "MAD_x1000",
+            "sad": "SAD",
+            "grad": "Grad",
+            "conn": "Conn",
+        }
+        for metric, name in names.items():
+            scale = 1000 if metric in {"mse", "mad"} else 1
+            assert found[metric] * scale == equals(values[name]), (case, metric)
 
 
 def test_semat_path_equals_the_golden_values(shared):

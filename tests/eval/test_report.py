@@ -57,6 +57,7 @@ def test_every_row_of_the_csv_says_what_it_is(small):
         "whole",
         "7",
     )
+    assert {row["captions"] for row in rows} == {"no"}
     images = list(csv.DictReader(report.images_csv(small).splitlines()))
     assert [row["sad"] for row in images] == ["1", "3", "", ""]
     assert images[2]["error"] == "can't | read"

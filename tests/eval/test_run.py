@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from PIL import Image
 from pullmatte.data.layouts import open_dataset
 from pullmatte.errors import DatasetError, PromptError, PullmatteError, ReadError
 from pullmatte.eval.protocols import measure
+from pullmatte.eval.report import statement
 from pullmatte.eval.run import Result, evaluate, load_run
 from pullmatte.testing import FakeMatter
 
@@ -162,6 +164,71 @@ def test_data_set_flag_reaches_the_model(folder):
     out = folder.parent / "2"
     evaluate(Watching(), folder, out=out, prompts=("box",), limit=1, opacity="auto")
     assert seen == ["opaque", "auto"]
+
+
+class CaptionMatter(FakeMatter):
+    """Takes captions, and writes down which."""
+
+    def __init__(self):
+        super().__init__()
+        self.spec = replace(self.spec, captions=True)
+        self.seen = []
+
+    def open_image(self, image, **options):
+        session = super().open_image(image, **options)
+        predict = session.predict
+
+        def heard(prompt, *, caption=None, **others):
+            self.seen.append(caption)
+            return predict(prompt, **others)
+
+        session.predict = heard
+        return session
+
+
+def captioned(folder):
+    """Make the three images' folder a RefMatte-RW-100 of which b has no expression."""
+    (folder / "alpha").rename(folder / "mask")
+    labels = {
+        name: {
+            "image_name": f"{name}.jpg",
+            "expressions": [] if name == "b" else ["x", f"the {name}"],
+        }
+        for name in NAMES
+    }
+    (folder / "refmatte_rw100_label.json").write_text(json.dumps(labels))
+    return folder
+
+
+def test_captions_reach_a_model_that_takes_them(folder):
+    matter, out = CaptionMatter(), folder.parent / "out"
+    run = evaluate(matter, captioned(folder), out=out, prompts=("box", "mask"))
+    assert matter.seen == ["the a"] * 2 + [None] * 2 + ["the c"] * 2
+    assert run.settings.captions
+    assert not run.failed
+    assert "the last expression" in statement(run)["captions"]
+
+
+@pytest.mark.parametrize(("matter", "captions"), [(FakeMatter(), True), (CaptionMatter(), False)])
+def test_captions_stay_away_from_other_runs(folder, matter, captions):
+    out = folder.parent / "out"
+    run = evaluate(matter, captioned(folder), out=out, prompts=("box",), captions=captions)
+    assert not run.failed
+    assert not run.settings.captions
+    assert getattr(matter, "seen", [None] * 3) == [None] * 3
+    assert "none, though" in statement(run)["captions"]
+
+
+def test_captions_stay_away_from_weights_without_text_encoder(folder):
+    matter = CaptionMatter()
+    matter.model.captioner = None
+    run = evaluate(matter, captioned(folder), out=folder.parent / "out", prompts=("box",))
+    assert (run.settings.captions, matter.seen) == (False, [None] * 3)
+
+
+def test_data_set_without_captions_has_none(folder):
+    run = evaluate(CaptionMatter(), folder, out=folder.parent / "out", prompts=("box",), limit=1)
+    assert (run.settings.captions, statement(run)["captions"]) == (False, "none")
 
 
 def test_unusable_requests_are_refused(folder):

@@ -31,6 +31,8 @@ class Sample:
         alpha: the true matte's file.
         trimap: the data set's trimap, if it has one.
         opacity: what the data set says of the object; "auto" when it says nothing.
+        caption: what the data set calls the object, if it does: SDMatte's published numbers on
+            RefMatte-RW-100 were made with it.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Sample:
     alpha: Path
     trimap: Path | None = None
     opacity: Opacity = "auto"
+    caption: str | None = None
 
 
 @dataclass(frozen=True)
@@ -161,7 +164,7 @@ def open_dataset(
     trimap_folder = _trimap_folder(root, own_trimaps, trimaps)
     images, alphas = _by_stem(root / image_folder), _by_stem(root / alpha_folder)
     masks = _by_stem(root / trimap_folder) if trimap_folder else {}
-    pairs = _labelled(root / chosen.labels) if chosen.labels else ((s, s) for s in images)
+    named = _labelled(root / chosen.labels) if chosen.labels else ((s, s, None) for s in images)
     samples = tuple(
         Sample(
             name=name,
@@ -169,8 +172,9 @@ def open_dataset(
             alpha=_find(alphas, name, root / alpha_folder),
             trimap=_find(masks, name, root / trimap_folder) if trimap_folder else None,
             opacity="transparent" if image in chosen.transparent else chosen.opacity,
+            caption=caption,
         )
-        for name, image in sorted(pairs)
+        for name, image, caption in sorted(named, key=lambda each: each[:2])
     )
     if not samples:
         raise DatasetError(f"No image in {root / image_folder}: expected {chosen.title}'s images.")
@@ -277,12 +281,14 @@ def _find(files: Mapping[str, Path], stem: str, folder: Path) -> Path:
     return files[stem]
 
 
-def _labelled(path: Path) -> Iterator[tuple[str, str]]:
-    """Give each instance's name and its image's stem."""
+def _labelled(path: Path) -> Iterator[tuple[str, str, str | None]]:
+    """Give each instance's name, its image's stem and its caption: its last expression."""
     try:
         labels: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         for name, label in labels.items():
-            yield Path(name).stem, Path(label["image_name"]).stem
+            expressions = list(label.get("expressions", ()))
+            caption = str(expressions[-1]) if expressions else None
+            yield Path(name).stem, Path(label["image_name"]).stem, caption
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DatasetError(
             f"Can't read {path}: expected JSON of mask name to image_name."

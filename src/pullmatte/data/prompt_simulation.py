@@ -85,7 +85,7 @@ def simulate_prompt(
 
 
 def simulate_box(alpha: Bytes) -> Box:
-    """Bound the object tightly: alpha > 0, or its largest part if that dwarfs the others.
+    """Bound the object tightly, without jitter.
 
     Args:
         alpha: uint8 `H W`, not all 0.
@@ -93,19 +93,12 @@ def simulate_box(alpha: Bytes) -> Box:
     Returns:
         The box in pixels of the alpha, its far edges exclusive.
 
-    Source: SDMatte's data code: the largest part alone counts if its area is at least 10 times
-        the second's.
+    Source: `object_extent`.
     """
-    inside = (_stretched(alpha) > 0).astype(np.uint8)
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(inside, connectivity=8)
-    areas = stats[1:, cv2.CC_STAT_AREA]
-    order = np.argsort(-areas, kind="stable")
-    if len(order) > 1 and areas[order[0]] >= DOMINANT_PART * areas[order[1]]:
-        inside = (labels == order[0] + 1).astype(np.uint8)
-    x, y, width, height = cv2.boundingRect(inside)
+    x_min, y_min, x_max, y_max = object_extent(_stretched(alpha))
     rows, columns = alpha.shape
     across, down = columns / SIMULATION_SIZE, rows / SIMULATION_SIZE
-    return Box(x * across, y * down, (x + width) * across, (y + height) * down)
+    return Box(x_min * across, y_min * down, (x_max + 1) * across, (y_max + 1) * down)
 
 
 def simulate_points(
@@ -155,15 +148,7 @@ def simulate_mask(alpha: Bytes, generator: np.random.Generator) -> Mask:
 
     Source: SDMatte's data code.
     """
-    stretched = _stretched(alpha)
-    threshold = generator.uniform(*MASK_THRESHOLD)
-    binary = (stretched >= min(threshold, float(stretched.max()))).astype(np.uint8)
-    erode = cv2.erode, _ellipse(generator)
-    dilate = cv2.dilate, _ellipse(generator)
-    steps = ((erode,), (dilate,), (erode, dilate), (dilate, erode))[generator.integers(4)]
-    degraded = binary
-    for change, kernel in steps:
-        degraded = np.asarray(change(degraded, kernel), np.uint8)
+    degraded, binary = degraded_object(_stretched(alpha), generator)
     for candidate in (degraded, binary):
         mask = _restored(candidate, alpha.shape) > 0
         if mask.any():
@@ -186,16 +171,80 @@ def simulate_trimap(alpha: Bytes, generator: np.random.Generator) -> Trimap:
 
     Source: SDMatte's data code.
     """
-    stretched = _stretched(alpha)
-    inside = cv2.erode(stretched, _ellipse(generator)) >= KNOWN
-    outside = cv2.erode(1 - stretched, _ellipse(generator)) >= KNOWN
-    levels = np.where(inside, 255, np.where(outside, 0, 128)).astype(np.uint8)
-    return Trimap(_restored(levels, alpha.shape))
+    levels = trimap_levels(_stretched(alpha), _kernel_px(generator), _kernel_px(generator))
+    return Trimap(_restored(levels, alpha.shape) / 2)
 
 
-def _ellipse(generator: np.random.Generator) -> Bytes:
-    size = int(generator.integers(KERNEL_PX[0], KERNEL_PX[1] + 1))
-    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)), np.uint8)
+def object_extent(alpha: Plane) -> tuple[int, int, int, int]:
+    """Bound what is above 0, or its largest part if that dwarfs the others.
+
+    Args:
+        alpha: `H W` float32 in [0, 1], not all 0.
+
+    Returns:
+        x_min, y_min, x_max, y_max as pixel indices, the greatest ones inside.
+
+    Source: SDMatte's data code: the largest part alone counts if its area is at least 10 times
+        the second's.
+    """
+    inside = (alpha > 0).astype(np.uint8)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(inside, connectivity=8)
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    order = np.argsort(-areas, kind="stable")
+    if len(order) > 1 and areas[order[0]] >= DOMINANT_PART * areas[order[1]]:
+        inside = (labels == order[0] + 1).astype(np.uint8)
+    x, y, width, height = cv2.boundingRect(inside)
+    return x, y, x + width - 1, y + height - 1
+
+
+def degraded_object(alpha: Plane, generator: np.random.Generator) -> tuple[Bytes, Bytes]:
+    """Cut an alpha at a random threshold, then erode, dilate, open or close what is inside.
+
+    Args:
+        alpha: `H W` float32 in [0, 1], not all 0.
+        generator: where threshold, step and the ellipses' sizes, 15 to 29 pixels, come from.
+
+    Returns:
+        uint8 `H W` in {0, 1}: the rough mask, which may be empty, and what it was made from.
+
+    Source: SDMatte's data code.
+    """
+    threshold = generator.uniform(*MASK_THRESHOLD)
+    binary = (alpha >= min(threshold, float(alpha.max()))).astype(np.uint8)
+    erode = cv2.erode, _ellipse(_kernel_px(generator))
+    dilate = cv2.dilate, _ellipse(_kernel_px(generator))
+    steps = ((erode,), (dilate,), (erode, dilate), (dilate, erode))[generator.integers(4)]
+    degraded = binary
+    for change, kernel in steps:
+        degraded = np.asarray(change(degraded, kernel), np.uint8)
+    return degraded, binary
+
+
+def trimap_levels(alpha: Plane, inside_px: int, outside_px: int) -> Bytes:
+    """Shrink object and background; the band between them is unknown.
+
+    Args:
+        alpha: `H W` float32 in [0, 1].
+        inside_px: size of the ellipse that shrinks the object.
+        outside_px: size of the ellipse that shrinks the background.
+
+    Returns:
+        uint8 `H W`: 0 background, 1 unknown, 2 object.
+
+    Source: SDMatte's data code.
+    """
+    inside = cv2.erode(alpha, _ellipse(inside_px)) >= KNOWN
+    outside = cv2.erode(1 - alpha, _ellipse(outside_px)) >= KNOWN
+    return np.where(inside, 2, np.where(outside, 0, 1)).astype(np.uint8)
+
+
+def _kernel_px(generator: np.random.Generator) -> int:
+    return int(generator.integers(KERNEL_PX[0], KERNEL_PX[1] + 1))
+
+
+def _ellipse(size_px: int) -> Bytes:
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size_px, size_px))
+    return np.asarray(kernel, np.uint8)
 
 
 def _stretched(alpha: Bytes) -> Plane:

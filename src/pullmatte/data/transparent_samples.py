@@ -1,14 +1,58 @@
-"""Which images of AIM-500 show a transparent object: the opacity flag of SDMatte's table.
+"""Which images show a transparent object: the opacity flag of SDMatte's training and tables.
 
-Source: the list of 40 file names in SDMatte's evaluation; every other image counts as opaque.
+Source: the lists of file names in SDMatte's data code: 40 of AIM-500 for its evaluation, 127 each
+of the training sets Composition-1K and Distinctions-646. Every image of Transparent-460 counts as
+transparent, and any other image as opaque.
 """
 
-_STEMS = """
-099cc48f 0bcaa573 0c8f03f0 12c828bc 1462ee19 1c321c56 1ea2b894 1f05f13c 247d445d
-2749e288 2972dbc2 2b9227eb 3c0b2617 3c65e352 428276f8 542332e9 5a248199 5d53cc84
-5dad52d4 660c8ca2 6cd9e070 7000c826 740b4c5d 741da4bb 87e77b32 87ed5d9e 8861e554
-912d43be aaa92d0a b71d875b bbcef72a bd571707 bde965af c665e90e cc63fd4a dc288b1a
-ddae6d29 e8ce31a6 fabaf6e3 fae80c63
+_AIM500 = """
+099cc48f 0bcaa573 0c8f03f0 12c828bc 1462ee19 1c321c56 1ea2b894 1f05f13c 247d445d 2749e288 2972dbc2
+2b9227eb 3c0b2617 3c65e352 428276f8 542332e9 5a248199 5d53cc84 5dad52d4 660c8ca2 6cd9e070 7000c826
+740b4c5d 741da4bb 87e77b32 87ed5d9e 8861e554 912d43be aaa92d0a b71d875b bbcef72a bd571707 bde965af
+c665e90e cc63fd4a dc288b1a ddae6d29 e8ce31a6 fabaf6e3 fae80c63
 """
 
-AIM500_TRANSPARENT = frozenset(f"o_{stem}" for stem in _STEMS.split())
+_COMPOSITION_1K = """
+035A4301 035A4302 035A4304 035A4305 035A4308 035A4310 035A4311 035A4313 035A4316 035A4320 035A4321
+035A4323 035A4326 035A4327 035A4329 035A4330 035A4331 035A4332 035A4334 035A4335 035A4336 035A4338
+035A4340 035A4430 035A4431 035A4432 035A4435 035A4436 035A4438 035A4440 035A4441 035A4442 035A4447
+035A4448 035A4449 035A4450 035A4452 035A4453 035A4454 035A4455 035A4456 035A4457 035A4458 035A4461
+035A4463 035A4476 035A4477 035A4478 035A4508 035A4509 035A4510 035A4512 035A4513 035A4514 035A4515
+035A4516 035A4517 035A4523 035A4525 035A4526 035A4527 035A4528 035A4529 035A4530 035A4531 035A4532
+035A4533 035A4534 035A4535 035A4536 035A4538 035A4539 035A4540 035A4541 035A4542 035A4543 035A4545
+035A4546 035A4547 035A4548 035A4551 035A4552 035A4553 035A4554 035A4555 035A4556
+cobweb-1160456_1920 eve-drink-crystal-festive glass-100967_1920 glass-565914_1920
+glass-602889_1920 glass-containers-1205652_1920 ice-winter-weather-cold-42266 income-996554_1920
+lace-876415 lace-876415_1280 milk-518067_1920 milk milkweed-summer-nature-plant-42309
+nature-1281639_1920 pexels-photo-106368 pexels-photo-87383 pexels-photo-97364 pexels-photo
+service-359183_1920 smoke_00005 smoke_00010 smoke_00015 smoke_00020 smoke_00025 smoke_00030
+smoke_00035 smoke_00040 smoke_00045 smoke_00050 smoke_00055 smoke_00060 smoke_00065 smoke_00070
+smoke_00075 smoke_00080 smoke_00085 smoke_00090 spider-web-617769_1920 wedding-846926_1920
+wedding-dress-1174168 wine-440575_1920
+"""
+
+_DISTINCTIONS_646 = """
+004c8d27c4063952a98616dd3c8ab316 13(2) 131686738165901828 3(2) 44c2a0d472b713ff81f33106b920b12a
+538724499685900405 539641011387760661 55b3cab8N50e79e9f 604673748289192179 606189768665464996
+613fc8224aac4e71620b753d61ad6e01 624753897218113578 657454154710122500 664308724952072193
+6c1029de9bd68913b3b5eaa63716a86c 79294f2d8502c34d841cb416a15319d4 GT25
+a6f749195231b7564f2ed5662c8cb9dd agata-create-2122jrt79G8-unsplash
+alcohol-beverage-celebration-cocktail-342971 bride-2819673_1920 bride-442894_1920
+c736dff95796e1e99b8d5419a60e6078 c9b7350aaa4faa4c194a6817f428f744 champagne-2635041_1920
+champagne-glasses-1940275_1920 clear-stemmed-glass-almost-full-170366
+clear-wine-glass-with-red-wine-3620231 da4e9e7c748f8acc039921c468f55e82 glass-100967_1920
+glass-783678_1920 glass-783680_1920 glass-of-wine-1973136_1920 h_44
+long-stem-wine-glass-filled-with-red-liquid-1682888 still-2607661_1920 t_0 t_10 t_101 t_11 t_12
+t_13 t_14 t_15 t_16 t_17 t_27 t_29 t_30 t_31 t_32 t_33 t_35 t_36 t_38 t_39 t_4 t_40 t_41 t_44 t_5
+t_52 t_53 t_54 t_55 t_56 t_57 t_58 t_59 t_60 t_61 t_62 t_63 t_64 t_65 t_66 t_67 t_68 t_69 t_7 t_70
+t_72 t_73 t_74 t_75 t_76 t_77 t_78 t_79 t_8 t_80 t_81 t_82 t_83 t_84 t_85 t_86 t_87 t_88 t_89 t_90
+t_91 test_3 test_33 test_39 test_44 test_48 train_145 train_480 train_488 train_539 train_557
+train_568 train_570 water-1061021_1920 water-1821660_1920 wedding-dress-366543_1920
+wine-1543170_1280 wine-2160516_1920 wine-224039_1920 wine-3900655_1920 wine-4778099_1920
+wine-4799372_1920 wine-glass-filled-with-water-1088542 wine-glasses-2300713_1280_1
+wine-glasses-2300713_1280_2 wine-glasses-2300713_1280_3
+"""
+
+AIM500_TRANSPARENT = frozenset(f"o_{stem}" for stem in _AIM500.split())
+COMPOSITION_1K_TRANSPARENT = frozenset(_COMPOSITION_1K.split())
+DISTINCTIONS_646_TRANSPARENT = frozenset(_DISTINCTIONS_646.split())

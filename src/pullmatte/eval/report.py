@@ -11,7 +11,7 @@ from typing import Any
 
 from pullmatte.data.layouts import LAYOUTS
 from pullmatte.eval.protocols import Protocol, find_protocol
-from pullmatte.eval.run import Result, Run
+from pullmatte.eval.run import Result, Run, Settings
 from pullmatte.eval.summary import mean_of
 from pullmatte.io.atomic import replacing
 
@@ -77,8 +77,17 @@ def statement(run: Run) -> dict[str, str]:
         "prompts": f"from the true alpha, seed {settings.seed}; {settings.point_count} points; "
         f"trimaps: {trimaps}",
         "opacity": "as the data set says" if settings.opacity == "dataset" else settings.opacity,
+        "captions": _captions(settings),
         "mean over": "images; an image whose value is undefined is left out",
     }
+
+
+def _captions(settings: Settings) -> str:
+    if settings.captions:
+        return "the last expression that the data set has of each object"
+    if LAYOUTS[settings.layout].labels:
+        return "none, though SDMatte's published numbers on this data set were made with them"
+    return "none"
 
 
 def means(run: Run) -> list[dict[str, Any]]:
@@ -249,6 +258,7 @@ def _context(run: Run) -> dict[str, Any]:
         "region": rules.region,
         "scale": _scale(rules),
         "prompt_seed": settings.seed,
+        "captions": "yes" if settings.captions else "no",
     }
 
 

@@ -50,6 +50,7 @@ def evaluate(
     protocol: str = "sdmatte",
     point_count: int = POINT_COUNT,
     opacity: OpacityChoice = "dataset",
+    captions: bool = True,
     resume: bool = True,
     limit: int | None = None,
     progress: Progress | None = None,
@@ -67,6 +68,7 @@ def evaluate(
         protocol: how to measure, a key of `PROTOCOLS`.
         point_count: points in a point prompt.
         opacity: what the model is told of the object; "dataset" passes on the data set's flag.
+        captions: whether a model that takes captions is told the data set's, if it has some.
         resume: go on with what the folder holds; else start again.
         limit: only the first so many samples.
         progress: called after each result.
@@ -81,8 +83,7 @@ def evaluate(
         WriteError: the folder can't be written.
     """
     kinds = _checked(prompts, seed, limit, point_count)
-    data = dataset if isinstance(dataset, Dataset) else open_dataset(dataset)
-    _require_trimaps(protocol, data)
+    data = _opened(dataset, protocol)
     matter = load(model) if isinstance(model, str) else model
     settings = Settings(
         model=matter.spec.name,
@@ -94,6 +95,7 @@ def evaluate(
         seed=seed,
         point_count=point_count,
         opacity=opacity,
+        captions=captions and _has_captions(matter, data),
     )
     book = Book(Path(out), settings, resume=resume)
     _fill(book, matter, data.samples[:limit], kinds, progress or _no_progress)
@@ -142,12 +144,21 @@ def _checked(
     return tuple(dict.fromkeys(prompts))
 
 
-def _require_trimaps(protocol: str, data: Dataset) -> None:
+def _opened(dataset: str | Path | Dataset, protocol: str) -> Dataset:
+    """Open a data set that the protocol can measure."""
+    data = dataset if isinstance(dataset, Dataset) else open_dataset(dataset)
     if find_protocol(protocol).region == "unknown" and not data.trimaps:
         raise DatasetError(
             f"{data.root} has no trimaps and protocol {protocol} measures their unknown region: "
             "add a trimap/ folder or choose another protocol."
         )
+    return data
+
+
+def _has_captions(matter: Matter, data: Dataset) -> bool:
+    # Weights that were converted without their text encoder answer every caption with an error.
+    able = matter.spec.captions and getattr(matter.model, "captioner", True) is not None
+    return able and any(sample.caption for sample in data.samples)
 
 
 def _no_progress(_done: int, _total: int) -> None:
@@ -193,12 +204,14 @@ def _results(
         for kind in kinds:
             yield _failure(sample, kind, error), None
         return
+    # Only then: a session in front of another model needn't know of captions.
+    words = {"caption": sample.caption} if settings.captions and sample.caption else {}
     for kind in kinds:
         try:
             prompt = make_prompt(sample, kind, truth, settings)
             opacity = sample.opacity if settings.opacity == "dataset" else settings.opacity
             start = time.perf_counter()
-            alpha = session.predict(prompt, opacity=opacity).alpha
+            alpha = session.predict(prompt, opacity=opacity, **words).alpha
             spent = time.perf_counter() - start
             metrics = _measure(sample, alpha, truth, settings)
             matte = quantise(settings.protocol, alpha)

@@ -41,6 +41,7 @@ class Settings:
         point_count: points in a point prompt.
         opacity: "dataset" passes on what the data set says of each image.
         version: of pullmatte.
+        captions: whether the model was told the data set's captions.
     """
 
     model: str
@@ -53,6 +54,7 @@ class Settings:
     point_count: int = POINT_COUNT
     opacity: OpacityChoice = "dataset"
     version: str = __version__
+    captions: bool = False
 
 
 @dataclass(frozen=True)

@@ -9,22 +9,59 @@ from pullmatte.models.protocol import Model
 
 
 @dataclass(frozen=True)
+class HubSource:
+    """Where a model's released weights lie on the Hugging Face hub.
+
+    Attributes:
+        repo: ``owner/name``.
+        filename: The checkpoint in it.
+        revision: Branch, tag or commit.
+        sha256: Of the checkpoint; empty where we haven't seen the file, so that a download is
+            checked against the hash that the hub itself states.
+        size_bytes: About what is fetched; 0 where that isn't known.
+        configs: Small files that describe the checkpoint, fetched where they exist.
+        tokenizer: Small files that captions need.
+    """
+
+    repo: str
+    filename: str
+    revision: str = "main"
+    sha256: str = ""
+    size_bytes: int = 0
+    configs: tuple[str, ...] = ()
+    tokenizer: tuple[str, ...] = ()
+
+    @property
+    def page(self) -> str:
+        """Address of the repository."""
+        return f"https://huggingface.co/{self.repo}"
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """What is known of a model before it is loaded.
 
     Attributes:
         name: As given to `load` and ``--model``.
         summary: One line on what it does.
-        builder: ``module:function``; called with the options, returns the model.
+        builder: ``module:function``; called with the options, returns the model. Models with
+            weights also get ``weights=``, what `pullmatte.models.weights.resolve` found.
         licence: SPDX name of the weights' licence, or of the algorithm's code without weights.
         commercial_use: Whether that licence allows use in paid work.
+        restrictions: What the licence forbids or passes on beyond that, in one sentence.
+        links: Where licence and restrictions can be read.
         prompts: Kinds of prompt that it takes.
         video: Whether it tracks through a clip.
         opacity: Whether it makes a difference between opaque and transparent objects.
+        captions: Whether words about the object help it.
+        size_px: Side of the square that it looks at; None if it takes images as they are.
         devices: Where it can run, the preferred first.
         dtypes: Precisions it can run in, its own first.
-        files: Weight files with their sha256; empty when there are no weights.
-        size_bytes: What the weight files weigh together.
+        files: Weight files inside the package with their sha256.
+        size_bytes: What the weights weigh once they are converted.
+        hub: Where the weights come from; None if there are none to fetch.
+        converter: ``module:function`` that turns the released checkpoint into a folder of ours.
+        fingerprint: Tensors that tell this model's checkpoint from another's.
         defaults: Options the builder gets unless others are given.
     """
 
@@ -33,14 +70,27 @@ class ModelSpec:
     builder: str
     licence: str
     commercial_use: bool
+    restrictions: str = ""
+    links: tuple[str, ...] = ()
     prompts: tuple[str, ...] = ("point", "box", "mask", "trimap")
     video: bool = True
     opacity: bool = False
+    captions: bool = False
+    size_px: int | None = None
     devices: tuple[str, ...] = ("cpu",)
     dtypes: tuple[str, ...] = ("float32",)
     files: dict[str, str] = field(default_factory=dict)
     size_bytes: int = 0
+    hub: HubSource | None = None
+    converter: str = ""
+    fingerprint: tuple[str, ...] = ()
     defaults: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def terms(self) -> str:
+        """Licence, paid use and restrictions in one line."""
+        use = "commercial use allowed" if self.commercial_use else "NO commercial use"
+        return f"{self.licence}, {use}" + (f"; {self.restrictions}" if self.restrictions else "")
 
     def build(self, **options: Any) -> Model:
         """Make the model; heavy imports happen here."""
@@ -49,6 +99,29 @@ class ModelSpec:
         return model
 
 
+_SDMATTE: dict[str, Any] = {
+    "builder": "pullmatte.models.sdmatte.model:build",
+    "converter": "pullmatte.models.sdmatte.checkpoint:convert",
+    "licence": "MIT",
+    "commercial_use": True,
+    "video": False,
+    "opacity": True,
+    "captions": True,
+    "size_px": 1024,
+    "devices": ("cuda", "mps", "cpu"),
+    "dtypes": ("float32", "bfloat16", "float16"),
+}
+_RESTRICTIONS = (
+    "MIT is the hub's tag; the weights derive from {origin}, whose CreativeML Open RAIL licence "
+    "passes its use restrictions on"
+)
+_SD2_LICENCE = "https://github.com/Stability-AI/stablediffusion/blob/main/LICENSE-MODEL"
+_CONFIGS = ("unet/config.json", "vae/config.json")
+_TOKENIZER = tuple(
+    f"tokenizer/{name}"
+    for name in ("vocab.json", "merges.txt", "special_tokens_map.json", "tokenizer_config.json")
+)
+
 MODELS: dict[str, ModelSpec] = {
     "classical": ModelSpec(
         name="classical",
@@ -56,6 +129,54 @@ MODELS: dict[str, ModelSpec] = {
         builder="pullmatte.models.classical.model:build",
         licence="Apache-2.0",
         commercial_use=True,
+    ),
+    "sdmatte": ModelSpec(
+        **_SDMATTE,
+        name="sdmatte",
+        summary="SDMatte: Stable Diffusion 2 as a one-step matting network; points, boxes, masks",
+        restrictions=_RESTRICTIONS.format(origin="Stable Diffusion 2"),
+        links=("https://huggingface.co/LongfeiHuang/SDMatte", _SD2_LICENCE),
+        size_bytes=3_827_000_000,
+        hub=HubSource(
+            "LongfeiHuang/SDMatte",
+            "SDMatte.pth",
+            size_bytes=12_100_000_000,
+            configs=_CONFIGS,
+            tokenizer=_TOKENIZER,
+        ),
+        fingerprint=("unet.aux_conv_in.weight", "vae.quant_conv.weight"),
+    ),
+    "sdmatte-plus": ModelSpec(
+        **_SDMATTE,
+        name="sdmatte-plus",
+        summary="SDMatte*: the same network, trained on more pictures, for boxes alone",
+        restrictions=_RESTRICTIONS.format(origin="Stable Diffusion 2"),
+        links=("https://huggingface.co/LongfeiHuang/SDMatte", _SD2_LICENCE),
+        prompts=("box",),
+        size_bytes=3_827_000_000,
+        hub=HubSource(
+            "LongfeiHuang/SDMatte",
+            "SDMatte_plus.pth",
+            size_bytes=12_100_000_000,
+            configs=_CONFIGS,
+            tokenizer=_TOKENIZER,
+        ),
+        fingerprint=("unet.aux_conv_in.weight", "vae.quant_conv.weight"),
+    ),
+    "litesdmatte": ModelSpec(
+        **_SDMATTE,
+        name="litesdmatte",
+        summary="LiteSDMatte: SDMatte distilled into a smaller U-Net and autoencoder",
+        restrictions=_RESTRICTIONS.format(origin="BK-SDM-v2 (Stable Diffusion 2)"),
+        links=("https://huggingface.co/LongfeiHuang/LiteSDMatte", _SD2_LICENCE),
+        size_bytes=2_373_000_000,
+        hub=HubSource(
+            "LongfeiHuang/LiteSDMatte",
+            "LiteSDMatte.pth",
+            configs=_CONFIGS,
+            tokenizer=_TOKENIZER,
+        ),
+        fingerprint=("unet.aux_conv_in.weight", "vae.encoder.layers.0.weight"),
     ),
 }
 DEFAULT_MODEL = "classical"

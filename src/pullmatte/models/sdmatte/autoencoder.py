@@ -4,7 +4,11 @@ import torch
 from diffusers import AutoencoderKL, AutoencoderTiny
 from torch import Tensor, nn
 
+from pullmatte.models.sdmatte.autoencoder_strips import decode, encode_mean
 from pullmatte.models.sdmatte.config import AutoencoderConfig
+from pullmatte.models.sdmatte.repeated_lines import encode_mean_of_map
+
+_LARGE_PX = 256
 
 
 class LatentCodec(nn.Module):
@@ -18,6 +22,8 @@ class LatentCodec(nn.Module):
         super().__init__()
         self.config = config
         self.vae = _tiny(config) if config.kind == "tiny" else _kl(config)
+        # Whether large pictures on a CPU go the sparing way: the same numbers up to rounding.
+        self.sparing = True
 
     def encode(self, image: Tensor) -> Tensor:
         """Encode images.
@@ -32,18 +38,34 @@ class LatentCodec(nn.Module):
         if self.config.kind == "tiny":
             # LiteSDMatte was trained on [0, 1] here, which the encoder takes for [-1, 1].
             latent: Tensor = self.vae.encode(image).latents
+        elif self._spares(image.shape[-1]):
+            latent = encode_mean(self.vae, image * 2 - 1)
         else:
             latent = self.vae.encode(image * 2 - 1).latent_dist.mode()
         return latent * self.config.scale
 
     def encode_map(self, values: Tensor) -> Tensor:
         """Encode prompt maps, `B 1 H W` in [0, 1], as grey images: `B 4 H/8 W/8`, scaled."""
+        if self._spares(values.shape[-1]):
+            return encode_mean_of_map(self.vae, values * 2 - 1) * self.config.scale
         return self.encode(values.expand(-1, 3, -1, -1))
 
     def decode(self, latent: Tensor) -> Tensor:
         """Decode a scaled latent, `B 4 h w`, to `B 3 8h 8w`, unbounded, about [-1, 1]."""
-        decoded: Tensor = self.vae.decode(latent / self.config.scale).sample
+        latent = latent / self.config.scale
+        if self._spares(8 * latent.shape[-1]):
+            return decode(self.vae, latent)
+        decoded: Tensor = self.vae.decode(latent).sample
         return decoded
+
+    def _spares(self, side_px: int) -> bool:
+        return (
+            self.sparing
+            and self.config.kind == "kl"
+            and side_px >= _LARGE_PX
+            and self.vae.device.type == "cpu"
+            and not torch.is_grad_enabled()
+        )
 
 
 def to_alpha(decoded: Tensor) -> Tensor:
@@ -72,9 +94,3 @@ def _tiny(config: AutoencoderConfig) -> AutoencoderTiny:
         num_decoder_blocks=(3, 3, 3, 1),
         scaling_factor=config.scale,
     )
-
-
-def on_meta(config: AutoencoderConfig) -> LatentCodec:
-    """Build a codec without memory for its weights."""
-    with torch.device("meta"):
-        return LatentCodec(config)

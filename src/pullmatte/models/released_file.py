@@ -1,0 +1,183 @@
+"""A checkpoint as its authors released it: a pickle that must not run code, or safetensors.
+
+Pickles of trainers hold objects of classes that need not be installed here, nor should they run.
+torch reads them with ``weights_only=True``, which builds tensors and plain containers alone; what
+it doesn't know is replaced by inert stand-ins of the same name. Only code names that a harmless
+checkpoint has no use for make us refuse the file.
+"""
+
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import TYPE_CHECKING, Any
+
+from pullmatte.errors import WeightsError
+from pullmatte.models.shards import read_header
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_NESTS = ("model", "state_dict", "model_state_dict", "module")
+_COMMAND_MODULES = frozenset((
+    "os", "posix", "nt", "sys", "subprocess", "pty", "socket", "shutil", "runpy", "importlib",
+    "webbrowser", "ctypes", "code", "pdb", "asyncio", "multiprocessing", "signal", "pickle",
+    "_pickle", "cloudpickle", "dill",
+))  # fmt: skip
+_COMMAND_NAMES = frozenset((
+    "eval", "exec", "compile", "open", "getattr", "setattr", "delattr", "__import__", "globals",
+    "input", "breakpoint",
+))  # fmt: skip
+
+
+class _Inert:
+    """Takes the place of any object; whatever is done with it does nothing."""
+
+    def __new__(cls, *given: object, **named: object) -> "_Inert":
+        return object.__new__(cls)
+
+    def __init__(self, *given: object, **named: object) -> None:
+        pass
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+
+def _plain_dict(*given: object) -> dict[object, object]:
+    return {}
+
+
+def _plain_list(*given: object) -> list[object]:
+    return []
+
+
+_CONTAINERS: dict[str, Any] = {
+    "collections.defaultdict": _plain_dict,
+    "collections.deque": _plain_list,
+}
+
+
+class ReleasedFile:
+    """A released checkpoint, mapped into memory and never read as a whole.
+
+    Attributes:
+        path: The file.
+        shapes: The shape of each tensor, by the name that it has in the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Look what is in it.
+
+        Raises:
+            WeightsError: If it can't be read, holds no weights, or code that could do harm.
+        """
+        self.path = path
+        if not path.is_file():
+            raise WeightsError(f"{path}: no such file; give the checkpoint that you downloaded")
+        if path.suffix == ".safetensors":
+            header = read_header(path)
+            self.shapes = {
+                name: tuple(entry["shape"]) for name, entry in header.items() if name[:2] != "__"
+            }
+        else:
+            with self._pickled() as tensors:
+                self.shapes = {name: tuple(value.shape) for name, value in tensors.items()}
+        if not self.shapes:
+            raise WeightsError(f"{path}: holds no tensors; give a checkpoint")
+
+    @contextmanager
+    def open(self) -> Iterator[Mapping[str, "Tensor"]]:
+        """Map the tensors; opened once more for each shard, so that read pages are given back.
+
+        Yields:
+            Tensors by the names that they have in the file; don't keep them.
+        """
+        if self.path.suffix == ".safetensors":
+            from safetensors import safe_open
+
+            with safe_open(self.path, framework="pt") as file:
+                yield _Lazy(file, self.shapes)
+        else:
+            with self._pickled() as tensors:
+                yield tensors
+
+    @contextmanager
+    def _pickled(self) -> Iterator[dict[str, "Tensor"]]:
+        tensors = _find_weights(_unpickle(self.path), self.path)
+        try:
+            yield tensors
+        finally:
+            tensors.clear()
+
+
+class _Lazy(Mapping[str, "Tensor"]):
+    """Tensors of a safetensors file, each read when it is asked for."""
+
+    def __init__(self, file: Any, names: Mapping[str, object]) -> None:
+        self._file, self._names = file, names
+
+    def __getitem__(self, name: str) -> "Tensor":
+        tensor: Tensor = self._file.get_tensor(name)
+        return tensor
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+def _unpickle(path: Path) -> object:
+    """Read a pickle with ``weights_only``; nothing of what it names is imported or called."""
+    import torch
+
+    if not zipfile.is_zipfile(path):
+        raise WeightsError(
+            f"{path}: no checkpoint that torch.save wrote in its present form, or cut short; "
+            "compare its size with the original's"
+        )
+    try:
+        unknown = sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
+        _refuse_commands(unknown, path)
+        with torch.serialization.safe_globals([_stand_in(name) for name in unknown]):
+            loaded: object = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+    except (UnpicklingError, RuntimeError, ValueError, LookupError, TypeError, EOFError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise WeightsError(f"{path}: no checkpoint that can be read safely: {reason}") from error
+    except (OSError, AttributeError, AssertionError) as error:
+        raise WeightsError(f"{path}: can't be read: {' '.join(str(error).split())}") from error
+    return loaded
+
+
+def _refuse_commands(names: Sequence[str], path: Path) -> None:
+    for name in names:
+        module, _, last = name.rpartition(".")
+        builtin = module in ("builtins", "__builtin__")
+        if module.partition(".")[0] in _COMMAND_MODULES or (builtin and last in _COMMAND_NAMES):
+            raise WeightsError(
+                f"{path}: names {name}, which can run commands and has no place in a checkpoint: "
+                "nothing was run; get the file from its authors"
+            )
+
+
+def _stand_in(full_name: str) -> tuple[Any, str]:
+    if full_name in _CONTAINERS:
+        return _CONTAINERS[full_name], full_name
+    module, _, name = full_name.rpartition(".")
+    made = type(name, (_Inert,), {"__module__": module, "__qualname__": name})
+    return made, full_name
+
+
+def _find_weights(loaded: object, path: Path) -> dict[str, "Tensor"]:
+    """Unwrap ``{"model": ...}`` and its like."""
+    from torch import Tensor
+
+    for _ in range(3):
+        if not isinstance(loaded, Mapping):
+            break
+        inner = next((loaded[n] for n in _NESTS if isinstance(loaded.get(n), Mapping)), None)
+        if inner is None:
+            return {str(n): v for n, v in loaded.items() if isinstance(v, Tensor)}
+        loaded = inner
+    raise WeightsError(f"{path}: expected tensors by name, found {type(loaded).__name__}")

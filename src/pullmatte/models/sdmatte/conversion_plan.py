@@ -1,0 +1,159 @@
+"""What a conversion will do: everything that can be checked before the first byte is written."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from pullmatte.errors import WeightsError
+from pullmatte.models import ModelSpec
+from pullmatte.models.released_file import ReleasedFile
+from pullmatte.models.sdmatte.config import SDMatteConfig
+from pullmatte.models.sdmatte.network import SDMatteNetwork
+from pullmatte.models.sdmatte.released_config import PRESETS, choose_config
+from pullmatte.models.sdmatte.text_embedding import (
+    TOKENIZER_FILES,
+    TOKENIZER_FOLDER,
+    TextConfig,
+)
+from pullmatte.models.sdmatte.upstream import SortedNames, remap
+from pullmatte.models.shards import BYTES_PER_NUMBER, SHARD_BYTES, Entry
+from pullmatte.models.weights import check_names, match_fingerprint
+
+TEXT_EMBEDDING = "text_embedding"
+
+
+@dataclass(frozen=True)
+class ConvertOptions:
+    """How to convert.
+
+    Attributes:
+        dtype: Precision of the weights: "float32", "float16" or "bfloat16".
+        keep_text_encoder: Whether to keep what captions need.
+        tokenizer: Folder with ``vocab.json`` and ``merges.txt``; by default ``tokenizer`` beside
+            the source.
+        source_sha256: The source's, where it is known already; empty computes it.
+        origin: Where the source was fetched, for the manifest.
+        shard_bytes: Most bytes in one file.
+    """
+
+    dtype: str = "float32"
+    keep_text_encoder: bool = False
+    tokenizer: Path | None = None
+    source_sha256: str = ""
+    origin: str = ""
+    shard_bytes: int = SHARD_BYTES
+
+    def __post_init__(self) -> None:
+        """Refuse a precision that weights can't have."""
+        if self.dtype not in BYTES_PER_NUMBER:
+            raise WeightsError(f"dtype {self.dtype!r}: give {', '.join(BYTES_PER_NUMBER)}")
+
+
+@dataclass(frozen=True)
+class ConversionPlan:
+    """What is going to be written from what.
+
+    Attributes:
+        spec: The model.
+        source: The released file.
+        names: Its names, sorted.
+        config: The network.
+        config_from: What told its sizes.
+        tokenizer: Folder of the tokenizer, if the text encoder is kept.
+        options: How to convert.
+    """
+
+    spec: ModelSpec
+    source: ReleasedFile
+    names: SortedNames
+    config: SDMatteConfig
+    config_from: str
+    tokenizer: Path | None
+    options: ConvertOptions
+
+    @property
+    def entries(self) -> list[Entry]:
+        """The network's tensors, without the text's embedding."""
+        return [Entry(ours, self.source.shapes[n]) for ours, n in self.names.network.items()]
+
+    @property
+    def text_entries(self) -> list[Entry]:
+        """The text encoder's tensors."""
+        return [Entry(ours, self.source.shapes[n]) for ours, n in self.names.text_encoder.items()]
+
+    @property
+    def bytes_to_write(self) -> int:
+        """What the shards will weigh."""
+        kept = self.text_entries if self.options.keep_text_encoder else []
+        numbers = sum(entry.numbers for entry in (*self.entries, *kept))
+        return numbers * BYTES_PER_NUMBER[self.options.dtype]
+
+
+def make_plan(path: Path, spec: ModelSpec, options: ConvertOptions) -> ConversionPlan:
+    """Check a released file and choose what it is turned into.
+
+    Args:
+        path: The released file.
+        spec: The model that it is said to be.
+        options: How to convert.
+
+    Raises:
+        WeightsError: If it can't be used, or a tokenizer is needed and missing.
+    """
+    source = ReleasedFile(path)
+    found = match_fingerprint(source.shapes, path)
+    if spec.fingerprint != found.fingerprint:
+        raise WeightsError(
+            f"{path}: holds {found.name}, not {spec.name}: give "
+            f"'pullmatte models convert {found.name} {path}'"
+        )
+    names = remap(source.shapes)
+    given = {ours: source.shapes[theirs] for ours, theirs in names.network.items()}
+    config, config_from = choose_config(spec, path.parent, given)
+    expected = _expected(config)
+    check_names(expected, given, str(path), unknown=names.unknown)
+    _check_text_encoder(names, source, config, spec)
+    tokenizer = None
+    if options.keep_text_encoder:
+        tokenizer = _find_tokenizer(options.tokenizer or path.parent / TOKENIZER_FOLDER)
+    return ConversionPlan(spec, source, names, config, config_from, tokenizer, options)
+
+
+def _expected(config: SDMatteConfig) -> dict[str, tuple[int, ...]]:
+    with torch.device("meta"):
+        network = SDMatteNetwork(config)
+    shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    del shapes[TEXT_EMBEDDING]
+    return shapes
+
+
+def _check_text_encoder(
+    names: SortedNames, source: ReleasedFile, config: SDMatteConfig, spec: ModelSpec
+) -> None:
+    if not names.text_encoder:
+        raise WeightsError(
+            f'{source.path}: holds no text encoder, whose answer to "" the network needs; give '
+            "the file as it was released"
+        )
+    text = TextConfig.of_shapes({k: source.shapes[n] for k, n in names.text_encoder.items()})
+    if text.width != config.unet.context_width:
+        raise WeightsError(
+            f"{source.path}: text encoder is {text.width} wide, the network reads "
+            f"{config.unet.context_width}; give the file as it was released"
+        )
+    if config.unet == PRESETS[spec.name].unet and text != TextConfig():
+        raise WeightsError(
+            f"{source.path}: text encoder of {text.layers} layers and {text.vocabulary} words, "
+            f"expected {TextConfig().layers} and {TextConfig().vocabulary}; the file is damaged"
+        )
+
+
+def _find_tokenizer(folder: Path) -> Path:
+    missing = [name for name in TOKENIZER_FILES if not (folder / name).is_file()]
+    if missing:
+        raise WeightsError(
+            f"{folder}: lacks {' and '.join(missing)}, which captions need; give --tokenizer DIR "
+            "with Stable Diffusion 2's tokenizer, or leave --keep-text-encoder out"
+        )
+    return folder

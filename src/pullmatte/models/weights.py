@@ -1,0 +1,289 @@
+"""Weights: where they are, what they belong to, and loading them without a tensor to spare.
+
+For `pullmatte.sessions.load`: call ``spec, path = resolve(name)`` with a model's name or a path,
+then ``spec.build(weights=path, ...)`` if `path` isn't None, else ``spec.build(...)``. Importing
+this module and resolving load no torch.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pullmatte.errors import MissingDependency, UnknownModel, WeightsError
+from pullmatte.models import MODELS, ModelSpec, find_spec
+from pullmatte.models.shards import read_header, shard_paths
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+HOME_VARIABLE = "PULLMATTE_HOME"
+CONFIG = "config.json"
+MANIFEST = "manifest.json"
+_PICKLES = (".pth", ".pt", ".ckpt", ".bin", ".pkl")
+_SHOWN = 3
+
+
+def home() -> Path:
+    """Return the folder for weights: ``PULLMATTE_HOME``, else the platform's. It isn't made."""
+    chosen = os.environ.get(HOME_VARIABLE)
+    if chosen:
+        return Path(chosen).expanduser()
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
+    elif sys.platform == "darwin":
+        base = "~/Library/Application Support"
+    else:
+        base = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+    return Path(base).expanduser() / "pullmatte"
+
+
+def model_folder(spec: ModelSpec) -> Path:
+    """Return where a model's converted weights are, or would be."""
+    return home() / "models" / spec.name
+
+
+def resolve(name: str) -> tuple[ModelSpec, Path | None]:
+    """Turn what a user calls a model into its spec and its weights.
+
+    Args:
+        name: A name of `MODELS`; or a path: a folder that ``pullmatte models convert`` wrote, or
+            a safetensors file with the released names.
+
+    Returns:
+        The spec, and the folder or file of its weights; None for a model without weights.
+
+    Raises:
+        UnknownModel: If it is neither.
+        WeightsError: If the weights aren't there, or aren't any that are known.
+    """
+    if name in MODELS:
+        spec = MODELS[name]
+        return spec, (find(spec) if spec.hub is not None else None)
+    path = Path(name).expanduser()
+    if not (path.exists() or path.suffix in (".safetensors", *_PICKLES) or os.sep in name):
+        find_spec(name)
+    return identify(path), path
+
+
+def find(spec: ModelSpec) -> Path:
+    """Return the folder of a model's weights.
+
+    Raises:
+        WeightsError: If it isn't there; the message names the command that gets it.
+    """
+    folder = model_folder(spec)
+    if (folder / CONFIG).is_file():
+        return folder
+    released = spec.hub.filename if spec.hub else "FILE"
+    raise WeightsError(
+        f"no weights for {spec.name!r} in {folder}: get them with "
+        f"'pullmatte models pull {spec.name}', or, if you have {released}, with "
+        f"'pullmatte models convert {spec.name} {released}'"
+    )
+
+
+def identify(path: Path) -> ModelSpec:
+    """Tell which model a folder or file of weights is for.
+
+    Args:
+        path: A converted folder, or a safetensors file with the released names.
+
+    Raises:
+        WeightsError: If it isn't one that can be loaded.
+    """
+    if path.suffix.lower() in _PICKLES:
+        raise WeightsError(
+            f"{path}: a pickle isn't loaded as it is; convert it once with "
+            f"'pullmatte models convert NAME {path}'"
+        )
+    if path.is_dir():
+        return _identify_folder(path)
+    if not path.is_file():
+        raise WeightsError(
+            f"{path}: no such folder or file; give a converted folder, a .safetensors file, or "
+            f"one of {', '.join(MODELS)}"
+        )
+    return match_fingerprint(read_header(path), path)
+
+
+def match_fingerprint(names: Iterable[str], path: Path) -> ModelSpec:
+    """Tell by its tensors which model a released file is for; of twins, by the file's name.
+
+    Raises:
+        WeightsError: If it is for none that we know.
+    """
+    found = set(names)
+    fitting = [
+        spec
+        for spec in MODELS.values()
+        if spec.fingerprint and all(any(n.endswith(f) for n in found) for f in spec.fingerprint)
+    ]
+    if not fitting:
+        raise WeightsError(
+            f"{path}: weights of no model that we know; known are "
+            f"{', '.join(spec.name for spec in MODELS.values() if spec.fingerprint)}"
+        )
+    named = [s for s in fitting if s.hub and Path(s.hub.filename).stem == path.stem]
+    return (named or fitting)[0]
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Read what a converted folder says of itself.
+
+    Raises:
+        WeightsError: If it says nothing that can be read.
+    """
+    try:
+        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        if not isinstance(manifest, dict):
+            raise ValueError("expected an object")
+    except FileNotFoundError as error:
+        raise WeightsError(
+            f"{folder}: no folder that 'pullmatte models convert' wrote; it lacks {MANIFEST}"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{folder / MANIFEST}: can't be read: {error}") from error
+    return manifest
+
+
+def _identify_folder(folder: Path) -> ModelSpec:
+    name = read_manifest(folder).get("model")
+    if not isinstance(name, str) or name not in MODELS:
+        raise WeightsError(f"{folder}: for model {name!r}; known are {', '.join(MODELS)}")
+    return MODELS[name]
+
+
+def read_shards(folder: Path) -> dict[str, "Tensor"]:
+    """Map the weights of a converted folder into memory; pages are read as they are used.
+
+    Args:
+        folder: With one safetensors file, or several and their index.
+
+    Returns:
+        Tensors by name, backed by the files.
+
+    Raises:
+        WeightsError: If files are missing or damaged.
+        MissingDependency: If safetensors isn't installed.
+    """
+    return dict(_read_files(shard_paths(folder)))
+
+
+def read_file(path: Path) -> dict[str, "Tensor"]:
+    """Map the tensors of one safetensors file into memory.
+
+    Raises:
+        WeightsError: If it is damaged.
+        MissingDependency: If safetensors isn't installed.
+    """
+    return dict(_read_files([path]))
+
+
+def _read_files(paths: Iterable[Path]) -> Iterator[tuple[str, "Tensor"]]:
+    try:
+        from safetensors import SafetensorError, safe_open
+    except ImportError as error:
+        raise missing_extra() from error
+    for path in paths:
+        read_header(path)
+        try:
+            with safe_open(path, framework="pt") as file:
+                for name in file.keys():  # noqa: SIM118 - it isn't a mapping
+                    yield name, file.get_tensor(name)
+        except (OSError, SafetensorError) as error:
+            raise WeightsError(f"{path}: can't be read: {error}; convert or pull again") from error
+
+
+def missing_extra() -> MissingDependency:
+    """Return the error that names the extra which brings torch and its company."""
+    return MissingDependency("this model needs torch: pip install 'pullmatte[torch]'")
+
+
+def check_names(
+    expected: Mapping[str, tuple[int, ...]],
+    given: Mapping[str, tuple[int, ...]],
+    what: str,
+    *,
+    unknown: Iterable[str] = (),
+) -> None:
+    """Compare names and shapes of tensors with those that a network has.
+
+    Args:
+        expected: The network's.
+        given: Those at hand.
+        what: What they are, for the message.
+        unknown: Further names at hand that belong nowhere.
+
+    Raises:
+        WeightsError: If they differ; on one line, the first three of each kind and how many.
+    """
+    missing = [name for name in expected if name not in given]
+    unexpected = [*(name for name in given if name not in expected), *unknown]
+    misshaped = [
+        f"{name} is {_shape(given[name])}, not {_shape(shape)}"
+        for name, shape in expected.items()
+        if name in given and given[name] != shape
+    ]
+    faults = (("missing", missing), ("unexpected", unexpected), ("misshaped", misshaped))
+    said = [f"{len(names)} {kind} ({_first(names)})" for kind, names in faults if names]
+    if said:
+        raise WeightsError(
+            f"{what}: {len(given)} tensors don't fit the network's {len(expected)}: "
+            f"{'; '.join(said)}; give the weights of this model"
+        )
+
+
+def _first(names: list[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape)) or "scalar"
+
+
+def load_strictly(
+    module: "nn.Module",
+    tensors: Mapping[str, "Tensor"],
+    what: str = "weights",
+    *,
+    dtype: "torch.dtype | None" = None,
+) -> None:
+    """Give a module built on the meta device its weights, without copying them.
+
+    Args:
+        module: Its parameters become the tensors themselves.
+        tensors: Exactly its state dict.
+        what: What they are, for the message.
+        dtype: Precision to cast floats to, one at a time; None keeps theirs.
+
+    Raises:
+        WeightsError: If a name or shape differs; the module is then as it was.
+    """
+    import torch
+
+    expected = {name: tuple(value.shape) for name, value in module.state_dict().items()}
+    check_names(expected, {name: tuple(value.shape) for name, value in tensors.items()}, what)
+    cast: dict[str, Tensor] = {
+        name: value if dtype is None or not value.is_floating_point() else value.to(dtype)
+        for name, value in tensors.items()
+    }
+    module.load_state_dict(cast, strict=True, assign=True)
+    left = [name for name, value in _all_tensors(module) if value.device == torch.device("meta")]
+    assert not left, f"{left[0]} isn't in the state dict, so nothing gave it a value"
+
+
+def _all_tensors(module: "nn.Module") -> Iterator[tuple[str, "Tensor"]]:
+    yield from module.named_parameters()
+    yield from module.named_buffers()
+
+
+def unknown_name(name: str) -> UnknownModel:
+    """Return the error for a model that has no weights to convert or pull."""
+    with_weights = [spec.name for spec in MODELS.values() if spec.hub is not None]
+    return UnknownModel(
+        f"model {name!r} has no weights to fetch: those with weights are {', '.join(with_weights)}"
+    )

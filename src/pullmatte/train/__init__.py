@@ -1,0 +1,1 @@
+"""Training: the papers' losses and recipes."""
