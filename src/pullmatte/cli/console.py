@@ -21,14 +21,22 @@ Progress = Callable[[int, int], None]
 """Called with the frames done and the frames in all."""
 
 
-def start_line(spec: "ModelSpec", note: str, *, quiet: bool, opacity: "Opacity" = "auto") -> None:
-    """Say once which model runs, where, in what precision, under what licence."""
+def start_line(
+    spec: "ModelSpec",
+    note: str,
+    *,
+    quiet: bool,
+    opacity: "Opacity" = "auto",
+    device: str = "cpu",
+    dtype: str = "float32",
+) -> None:
+    """Say once which model runs, where, in what precision, on what terms."""
     if quiet:
         return
     if opacity != "auto" and not spec.opacity:
         note += f" · --opacity {opacity} makes no difference to this model"
-    use = "commercial use allowed" if spec.commercial_use else "NO commercial use"
-    say(f"pullmatte: {spec.name} · cpu · float32 · {spec.licence}, {use} · {note}")
+    parts = (f"pullmatte: {spec.name}", device, dtype, spec.terms, note)
+    say(" · ".join(part for part in parts if part))
 
 
 def alpha_note(options: "ImageOptions | VideoOptions", *, is_exr: bool) -> str:
@@ -117,18 +125,6 @@ def _plain_lines(label: str, unit: str) -> Progress:
             say(f"{label}: {done}/{total} {unit}")
 
     return advance
-
-
-def check_device(device: str) -> None:
-    """Refuse a device that no model here can run on.
-
-    Raises:
-        PullmatteError: If it is neither ``auto`` nor ``cpu``.
-    """
-    if device not in ("auto", "cpu"):
-        raise PullmatteError(
-            f"--device {device!r}: the models here run on the CPU; give auto or cpu"
-        )
 
 
 def as_opacity(text: str) -> "Opacity":

@@ -1,6 +1,5 @@
 """``pullmatte eval``: a model over a data set, measured by a published protocol."""
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_args
 
@@ -8,6 +7,7 @@ import typer
 
 from pullmatte.cli import console
 from pullmatte.cli import options as o
+from pullmatte.cli.loading import announcement, load_matter
 from pullmatte.errors import PullmatteError
 from pullmatte.models import DEFAULT_MODEL
 
@@ -66,32 +66,37 @@ def eval_command(
     worst: Worst = 0,
     limit: Limit = None,
     device: o.Device = "auto",
+    dtype: o.Dtype = None,
+    fit: o.Fit = None,
+    size: o.Size = None,
+    tiles: o.Tiles = False,
+    matter: o.SecondModel = None,
     as_json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> int:
     """Measure a model on a data set with prompts simulated from its alphas."""
-    console.check_device(device)
     kinds = _as_kinds(prompt)
     known_opacity = _as_opacity(opacity)
 
     from pullmatte.data.layouts import open_dataset
     from pullmatte.eval.protocols import find_protocol
     from pullmatte.eval.run import evaluate
-    from pullmatte.sessions.load import load
 
     rules = find_protocol(protocol)
     if worst < 0:
         raise PullmatteError(f"--worst {worst}: give 0 or more")
     data = open_dataset(dataset, layout, trimaps)
-    matter = load(model)
+    loaded = load_matter(
+        model, device=device, dtype=dtype, second=matter, tiles=tiles, fit=fit, size=size
+    )
     note = f"{data.layout.title}, {len(data.samples)} images, protocol {rules.name}, seed {seed}"
-    begin = partial(console.start_line, matter.spec, note, quiet=quiet)
+    begin = announcement(loaded, note, quiet=quiet)
     with console.progress_bar("eval", quiet=quiet, unit="results") as bar:
         run = evaluate(
-            matter,
+            loaded,
             data,
             kinds,
-            out=out or Path(f"eval_{data.name}_{matter.spec.name}_{protocol}"),
+            out=out or Path(f"eval_{data.name}_{loaded.spec.name}_{protocol}"),
             seed=seed,
             protocol=protocol,
             point_count=points,

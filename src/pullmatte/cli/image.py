@@ -2,7 +2,6 @@
 
 import sys
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
@@ -10,6 +9,7 @@ import typer
 
 from pullmatte.cli import console
 from pullmatte.cli import options as o
+from pullmatte.cli.loading import announcement, load_matter
 from pullmatte.cli.prompt_flags import files_read, parse_prompts
 from pullmatte.errors import PullmatteError, ReadError, WriteError
 from pullmatte.models import DEFAULT_MODEL
@@ -34,8 +34,14 @@ def image_command(
     trimap: o.Trimaps = None,
     prompts: o.PromptsFile = None,
     save_prompts: o.SavePrompts = None,
+    caption: o.Caption = None,
     model: o.ModelName = DEFAULT_MODEL,
     device: o.Device = "auto",
+    dtype: o.Dtype = None,
+    fit: o.Fit = None,
+    size: o.Size = None,
+    tiles: o.Tiles = False,
+    matter: o.SecondModel = None,
     opacity: o.OpacityName = "auto",
     only_alpha: o.OnlyAlpha = False,
     background: o.Background = None,
@@ -47,35 +53,39 @@ def image_command(
     quiet: o.Quiet = False,
 ) -> int:
     """Matte a photo. The result stands beside it unless OUT is given; its format follows OUT."""
-    console.check_device(device)
     console.check_bits(bits)
     console.check_kind(only_alpha=only_alpha, background=background)
     said = parse_prompts(point or (), box or (), mask or (), trimap or (), prompts)
     read = files_read(mask or (), trimap or (), prompts)
     console.check_save(save_prompts, source, destination, *read)
-
     from pullmatte.jobs.image import SIDES, ImageOptions
-    from pullmatte.sessions.load import load
 
     options = ImageOptions(
         only_alpha=only_alpha,
         background=console.as_background(background),
         foreground=foreground,
         opacity=console.as_opacity(opacity),
+        caption=caption,
         premultiplied=console.is_premultiplied(alpha_mode),
         bit_depth=bits,
         sides=console.as_sides(side, SIDES),
     )
-    matter = load(model)
-    is_exr = str(destination or source).lower().endswith(".exr")
-    note = console.alpha_note(options, is_exr=is_exr)
-    started = partial(console.start_line, matter.spec, note, quiet=quiet, opacity=options.opacity)
+    loaded = load_matter(
+        model, device=device, dtype=dtype, second=matter, tiles=tiles, fit=fit, size=size
+    )
+    note = console.alpha_note(options, is_exr=str(destination or source).lower().endswith(".exr"))
+    started = announcement(loaded, note, quiet=quiet, opacity=options.opacity)
     if source != "-" and Path(source).is_dir():
-        code = _folder(matter, Path(source), destination, said, options, as_json, quiet, started)
+        code = _folder(loaded, Path(source), destination, said, options, as_json, quiet, started)
         console.save_prompts(said, save_prompts)
         return code
-    report = _one(matter, source, destination, said, options, read, started)
+    report = _one(loaded, source, destination, said, options, read, started)
     console.save_prompts(said, save_prompts, source=source, size=report.size)
+    return _tell(report, destination, as_json=as_json, quiet=quiet)
+
+
+def _tell(report: "ImageReport", destination: str | None, *, as_json: bool, quiet: bool) -> int:
+    """Say what was done."""
     if as_json:
         console.emit(report.as_dict(), to_stderr=destination == "-" or report.outputs == ("-",))
     elif not quiet and report.outputs != ("-",):

@@ -1,7 +1,7 @@
 """``pullmatte models inspect``: what prompts do inside the network, as one picture."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -52,7 +52,7 @@ def inspect_command(
     image = read_image(source)
     height, width = image.shape[:2]
     said.check(width, height)
-    options = {} if size is None else {"size_px": size}
+    options: dict[str, Any] = {} if size is None else {"size_px": size}
     matter = load(model, device=device, dtype=dtype, **options)
 
     from pullmatte.eval.attention_sheet import write_attention_sheet

@@ -1,15 +1,40 @@
-"""``pullmatte models``: what there is, what it weighs, and whether paid work may use it."""
+"""``pullmatte models``: what there is, what it weighs, whether paid work may use it; getting it."""
 
 import textwrap
-from typing import Annotated, Any
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pullmatte.cli import console
 from pullmatte.cli import options as o
-from pullmatte.models import DEFAULT_MODEL, MODELS, ModelSpec
+from pullmatte.errors import WeightsError
+from pullmatte.models import DEFAULT_MODEL, MODELS, ModelSpec, find_spec
+from pullmatte.models.weights import find, model_folder, unknown_name
 
-app = typer.Typer(help="List the models.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from pullmatte.models.sdmatte.conversion import ConversionReport
+
+app = typer.Typer(help="List the models, fetch and convert their weights.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A model; see 'pullmatte models list'.")]
+Dtype = Annotated[
+    str,
+    typer.Option("--dtype", metavar="TYPE", help="float32, bfloat16 or float16, to store."),
+]
+KeepTextEncoder = Annotated[
+    bool,
+    typer.Option("--keep-text-encoder", help="Keep what captions need; 1.4 GB in float32."),
+]
+Tokenizer = Annotated[
+    Path | None,
+    typer.Option(
+        "--tokenizer",
+        metavar="DIR",
+        help="vocab.json and merges.txt for captions; 'tokenizer' beside FILE unless given.",
+    ),
+]
 
 
 @app.callback()
@@ -34,6 +59,136 @@ def list_command(
     return 0
 
 
+@app.command("path")
+def path_command(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="A model; without, all with weights.")
+    ] = None,
+) -> int:
+    """Print where a model's weights are, or would be."""
+    specs = [spec for spec in MODELS.values() if spec.hub] if name is None else [_weighty(name)]
+    for spec in specs:
+        typer.echo(model_folder(spec) if name else f"{spec.name}\t{model_folder(spec)}")
+        if not _is_ready(spec):
+            console.say(f"{spec.name} isn't there yet: pullmatte models pull {spec.name}")
+    return 0
+
+
+@app.command("pull")
+def pull_command(
+    name: Name,
+    dtype: Dtype = "float32",
+    keep_text_encoder: KeepTextEncoder = False,
+    keep_source: Annotated[
+        bool, typer.Option("--keep-source", help="Leave the download in the hub's cache.")
+    ] = False,
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> int:
+    """Fetch a model's weights from the hub, check and convert them."""
+    from pullmatte.models.hub import check_absent, converter, fetch_model, install
+
+    spec = _weighty(name)
+    assert spec.hub is not None
+    check_absent(spec)
+    converter(spec)  # What is missing here is better known before 12 GB are fetched.
+    from pullmatte.models.sdmatte.conversion_plan import ConvertOptions
+
+    options = ConvertOptions(dtype, keep_text_encoder)
+    if not quiet:
+        size = f", {spec.hub.size_bytes / 1e9:.1f} GB" if spec.hub.size_bytes else ""
+        console.say(f"pullmatte: {spec.hub.page} {spec.hub.filename}{size}")
+        _say_terms(spec)
+    fetched = fetch_model(spec, captions=keep_text_encoder, quiet=quiet)
+    with console.progress_bar(f"convert {name}", quiet=quiet, unit="MB") as progress:
+        report = install(
+            spec, fetched, options, keep_source=keep_source, progress=_in_megabytes(progress)
+        )
+    _tell(report, spec, as_json=as_json, quiet=quiet)
+    return 0
+
+
+@app.command("convert")
+def convert_command(
+    name: Name,
+    source: Annotated[
+        Path, typer.Argument(metavar="FILE", help="The checkpoint as released: SDMatte.pth.")
+    ],
+    destination: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[OUT]", help="Folder to make; where 'models path' says, unless given."
+        ),
+    ] = None,
+    dtype: Dtype = "float32",
+    keep_text_encoder: KeepTextEncoder = False,
+    tokenizer: Tokenizer = None,
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> int:
+    """Convert a checkpoint that you have; none of the code in it is run."""
+    from pullmatte.models.hub import converter
+
+    spec = _weighty(name)
+    convert = converter(spec)
+    from pullmatte.models.sdmatte.conversion_plan import ConvertOptions
+
+    options = ConvertOptions(dtype, keep_text_encoder, tokenizer)
+    folder = destination or model_folder(spec)
+    with console.progress_bar(f"convert {name}", quiet=quiet, unit="MB") as progress:
+        report = convert(source, folder, spec, options, _in_megabytes(progress))
+    if not quiet:
+        _say_terms(spec)
+    _tell(report, spec, as_json=as_json, quiet=quiet)
+    return 0
+
+
+def _in_megabytes(progress: console.Progress) -> console.Progress:
+    return lambda done, total: progress(done // 1_000_000, max(1, total // 1_000_000))
+
+
+def _weighty(name: str) -> ModelSpec:
+    """Find a model that has weights.
+
+    Raises:
+        UnknownModel: If there is none of that name, or it has none.
+    """
+    spec = find_spec(name)
+    if spec.hub is None:
+        raise unknown_name(name)
+    return spec
+
+
+def _say_terms(spec: ModelSpec) -> None:
+    console.say(f"pullmatte: {spec.name}: {spec.terms}: {' '.join(spec.links)}")
+
+
+def _tell(report: "ConversionReport", spec: ModelSpec, *, as_json: bool, quiet: bool) -> None:
+    if as_json:
+        console.emit(asdict(report) | {"folder": str(report.folder)})
+    if quiet:
+        return
+    if report.dead:
+        console.say(
+            f"pullmatte: {spec.name}: the first layer of the coordinate embedding is all zero for "
+            f"{' and '.join(report.dead)}: these numbers tell the network nothing, as released"
+        )
+    console.say(
+        f"pullmatte: {report.folder}: {report.tensors} tensors, "
+        f"{report.parameters / 1e6:.1f} M parameters, {report.dtype}, "
+        f"{report.size_bytes / 1e9:.2f} GB in {report.shards} file(s), sizes from "
+        f"{report.config_from}, {report.seconds:.0f} s"
+    )
+
+
+def _is_ready(spec: ModelSpec) -> bool:
+    """Whether a model can be loaded as far as its weights go."""
+    try:
+        return spec.hub is None or bool(find(spec))
+    except WeightsError:
+        return False
+
+
 def _record(spec: ModelSpec) -> dict[str, Any]:
     return {
         "name": spec.name,
@@ -41,9 +196,16 @@ def _record(spec: ModelSpec) -> dict[str, Any]:
         "default": spec.name == DEFAULT_MODEL,
         "licence": spec.licence,
         "commercial_use": spec.commercial_use,
+        "restrictions": spec.restrictions,
+        "links": list(spec.links),
         "prompts": list(spec.prompts),
         "video": spec.video,
+        "opacity": spec.opacity,
+        "captions": spec.captions,
+        "dtypes": list(spec.dtypes),
         "size_bytes": spec.size_bytes,
+        "download_bytes": spec.hub.size_bytes if spec.hub else 0,
+        "ready": _is_ready(spec),
     }
 
 
@@ -52,15 +214,31 @@ def _entry(spec: ModelSpec) -> str:
     facts = (
         f"prompts: {', '.join(spec.prompts)}",
         "photos and video" if spec.video else "photos only",
-        f"{spec.size_bytes / 1e6:.0f} MB of weights" if spec.size_bytes else "no weights to fetch",
+        _weight_of(spec),
         f"{spec.licence}, {'paid work allowed' if spec.commercial_use else 'NO paid work'}",
     )
     mark = " (default)" if spec.name == DEFAULT_MODEL else ""
-    lines = [spec.name + mark, *(_indent(part) for part in (spec.summary, " · ".join(facts)))]
-    return "\n".join(lines)
+    parts = [spec.summary, " · ".join(facts)]
+    if spec.restrictions:
+        parts += [spec.restrictions, *spec.links]
+    return "\n".join([spec.name + mark, *map(_indent, parts)])
+
+
+def _weight_of(spec: ModelSpec) -> str:
+    big = spec.size_bytes >= 1e9
+    size = f"{spec.size_bytes / 1e9:.1f} GB" if big else f"{spec.size_bytes / 1e6:.0f} MB"
+    size += " of weights"
+    if spec.hub is None:
+        return size if spec.size_bytes else "no weights to fetch"
+    return f"{size}, here" if _is_ready(spec) else f"{size}: pullmatte models pull {spec.name}"
 
 
 def _indent(text: str) -> str:
     return textwrap.fill(
-        text, 78, initial_indent="  ", subsequent_indent="  ", break_long_words=False
+        text,
+        78,
+        initial_indent="  ",
+        subsequent_indent="  ",
+        break_long_words=False,
+        break_on_hyphens=False,
     )

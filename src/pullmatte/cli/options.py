@@ -75,7 +75,62 @@ ModelName = Annotated[
     ),
 ]
 Device = Annotated[
-    str, typer.Option("--device", help="Where the model runs: auto or cpu.", rich_help_panel=_RUN)
+    str,
+    typer.Option(
+        "--device", help="Where the model runs: auto, cpu, cuda, cuda:1, mps.", rich_help_panel=_RUN
+    ),
+]
+Dtype = Annotated[
+    str | None,
+    typer.Option(
+        "--dtype",
+        help="Its precision: float32, bfloat16 or float16, if it has a choice.",
+        rich_help_panel=_RUN,
+    ),
+]
+SecondModel = Annotated[
+    str | None,
+    typer.Option(
+        "--matter",
+        metavar="NAME",
+        help="A second model, for the edges of what the first has found: classical.",
+        rich_help_panel=_RUN,
+    ),
+]
+Tiles = Annotated[
+    bool,
+    typer.Option(
+        "--tiles",
+        help="Work out edges at full resolution, tile by tile; takes several times as long.",
+        rich_help_panel=_RUN,
+    ),
+]
+Fit = Annotated[
+    str | None,
+    typer.Option(
+        "--fit",
+        metavar="squash|pad",
+        help="How a photo is brought to the model's square; squash is how it was trained.",
+        rich_help_panel=_RUN,
+    ),
+]
+Size = Annotated[
+    int | None,
+    typer.Option(
+        "--size",
+        metavar="PIXELS",
+        help="Side of the model's square, a multiple of 64; 512 is faster than 1024.",
+        rich_help_panel=_RUN,
+    ),
+]
+Caption = Annotated[
+    str | None,
+    typer.Option(
+        "--caption",
+        metavar="TEXT",
+        help="The object in words, beside the prompts, if the model reads them.",
+        rich_help_panel=_PROMPTS,
+    ),
 ]
 OpacityName = Annotated[
     str,

@@ -1,11 +1,11 @@
 """``pullmatte video``: one clip, streamed."""
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from pullmatte.cli import console
 from pullmatte.cli import options as o
+from pullmatte.cli.loading import announcement, load_for_video
 from pullmatte.cli.prompt_flags import files_read, parse_prompts
 from pullmatte.errors import PromptError
 from pullmatte.models import DEFAULT_MODEL
@@ -29,6 +29,8 @@ def video_command(
     save_prompts: o.SavePrompts = None,
     model: o.ModelName = DEFAULT_MODEL,
     device: o.Device = "auto",
+    dtype: o.Dtype = None,
+    matter: o.SecondModel = None,
     opacity: o.OpacityName = "auto",
     direction: o.Direction = "both",
     only_alpha: o.OnlyAlpha = False,
@@ -45,7 +47,6 @@ def video_command(
     quiet: o.Quiet = False,
 ) -> int:
     """Matte a clip. Frames, timestamps, sound and colour tags of the clip are kept."""
-    console.check_device(device)
     console.check_bits(bits)
     console.check_kind(only_alpha=only_alpha, background=background)
     said = parse_prompts(point or (), box or (), mask or (), trimap or (), prompts)
@@ -53,7 +54,6 @@ def video_command(
     console.check_save(save_prompts, source, destination, *read)
 
     from pullmatte.jobs.video_options import SIDES, VideoOptions, default_output
-    from pullmatte.sessions.load import load
 
     options = VideoOptions(
         only_alpha=only_alpha,
@@ -69,7 +69,8 @@ def video_command(
         sides=console.as_sides(side, SIDES),
     )
     output = destination or default_output(source, options)
-    report = _run(load(model), source, output, said, options, read, resume, as_json, quiet)
+    loaded = load_for_video(model, device=device, dtype=dtype, second=matter)
+    report = _run(loaded, source, output, said, options, read, resume, as_json, quiet)
     console.save_prompts(said, save_prompts, source=str(source), size=report.size)
     if as_json:
         console.emit({"event": "done", **report.as_dict()})
@@ -104,7 +105,7 @@ def _run(
     is_exr = output.suffix.lower() == ".exr"
     note = console.alpha_note(options, is_exr=is_exr)
     with console.progress_bar(source.name, quiet=quiet or as_json) as bar:
-        begin = partial(console.start_line, matter.spec, note, quiet=quiet, opacity=options.opacity)
+        begin = announcement(matter, note, quiet=quiet, opacity=options.opacity)
         return matte_video(
             matter,
             source,

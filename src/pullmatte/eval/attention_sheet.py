@@ -1,4 +1,4 @@
-"""What prompts do inside SDMatte, as one picture: the paper's figures 2b and 3 for one's own image."""
+"""What prompts do inside SDMatte: the paper's figures 2b and 3 for one's own picture."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -86,7 +86,7 @@ def _block(image: Plane, name: str, prompt: Prompt, seen: "Inspection") -> Image
     for layer in seen.cross_attention:
         what = "prompt's tokens" if layer.reads == "visual prompt" else "all but the first token"
         label = f"{layer.layer}: attends to {what}"
-        tiles.append((_with_range(label, layer.weight), _heat(small, layer.weight)))
+        tiles.append((_with_range(label, layer.weight), _heat(small, _stretched(layer.weight))))
         if layer.received is not None:
             tiles.append((f"{layer.layer}: which tokens are read", _heat(small, layer.received)))
     return _grid(tiles)
@@ -96,10 +96,15 @@ def _with_range(label: str, weight: Plane) -> str:
     return f"{label}, {weight.min():.2g} to {weight.max():.2g}"
 
 
+def _stretched(weight: Plane) -> Plane:
+    """Stretch a weight's range, which its label states, to [0, 1]."""
+    least, largest = weight.min(), weight.max()
+    return np.asarray((weight - least) / max(largest - least, 1e-30), np.float32)
+
+
 def _heat(image: Plane, weight: Plane) -> Image.Image:
-    """Lay a weight over a dimmed picture; its largest value glows fully."""
-    largest = float(weight.max())
-    strength = fit_tile(weight if largest == 0 else weight / np.float32(largest))[..., None]
+    """Lay a weight in [0, 1] over a dimmed picture; 1 glows fully."""
+    strength = fit_tile(weight)[..., None]
     grey = image.mean(axis=-1, keepdims=True) * np.float32(0.45)
     return as_picture(grey * (1 - strength) + (0.35 * grey + 0.65 * _HOT) * strength)
 

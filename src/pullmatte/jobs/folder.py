@@ -4,7 +4,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pullmatte.errors import PullmatteError, ReadError, WriteError
-from pullmatte.jobs.image import ImageOptions, ImageReport, default_output, kind_of, matte_image
+from pullmatte.jobs.image import (
+    ImageOptions,
+    ImageReport,
+    check_said,
+    default_output,
+    kind_of,
+    matte_image,
+)
 from pullmatte.prompts import PromptFile
 from pullmatte.sessions.load import Matter
 
@@ -67,9 +74,11 @@ def matte_folder(
 
     Raises:
         ReadError: If the folder holds no photo.
+        PromptError: If the model doesn't take the prompts.
         WriteError: If the two folders are the same, or the results' folder can't be made.
     """
     options = options or ImageOptions()
+    check_said(matter, prompts, options)
     _check_folders(folder, destination)
     photos = find_photos(folder, destination)
     _make_folder(destination)

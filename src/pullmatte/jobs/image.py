@@ -23,6 +23,7 @@ from pullmatte.jobs.naming import OBJECT_TOKEN, check_outputs, for_object
 from pullmatte.matte import Matte
 from pullmatte.models.protocol import Image, Opacity, Plane
 from pullmatte.prompts import DEFAULT_OBJECT, FramePrompt, Prompt, PromptFile
+from pullmatte.sessions.image import check_caption, check_kinds
 from pullmatte.sessions.load import Matter
 
 SIDES = ("trimap", "mask", "foreground", "alpha")
@@ -37,6 +38,7 @@ class ImageOptions:
         background: Composite over this colour, ``"checker"`` or picture instead of cutting out.
         foreground: Estimate the object's own colours; else the photo's stand in.
         opacity: Whether the object is opaque, transparent, or to be found out.
+        caption: The object in words, for models that read any.
         premultiplied: Write colour multiplied by alpha; None: EXR yes, everything else no.
         bit_depth: 8 or 16; None keeps the photo's own.
         sides: Further pictures to write beside the result: any of `SIDES`.
@@ -46,6 +48,7 @@ class ImageOptions:
     background: str | Path | None = None
     foreground: bool = True
     opacity: Opacity = "auto"
+    caption: str | None = None
     premultiplied: bool | None = None
     bit_depth: int | None = None
     sides: tuple[str, ...] = ()
@@ -131,6 +134,7 @@ def matte_image(
         _check_destination(Path(destination), source, prompts, options, reserved)
     picture = load_picture(source)
     plate = _plate(options, picture)
+    check_said(matter, prompts, options)
     prompts.check(*picture.size)
     if started is not None:
         started()
@@ -148,6 +152,22 @@ def matte_image(
         size=picture.size,
         coverage={name: float(matte.alpha.mean()) for name, matte in mattes.items()},
     )
+
+
+def check_said(matter: Matter, prompts: PromptFile | None, options: ImageOptions) -> None:
+    """Refuse prompts that the model doesn't take, whatever the photo.
+
+    Args:
+        matter: The loaded model.
+        prompts: What to matte.
+        options: With the caption, if any.
+
+    Raises:
+        PromptError: If it doesn't take them.
+    """
+    check_caption(matter.spec, options.caption)
+    for said in prompts.on_frame(0).values() if prompts else ():
+        check_kinds(matter.spec, said)
 
 
 def _check_destination(
@@ -196,7 +216,7 @@ def _matte(
     matter: Matter, picture: Picture, prompts: PromptFile, options: ImageOptions
 ) -> dict[str, Matte]:
     session = matter.open_image(picture.image, foreground=options.foreground)
-    mattes = session.predict_objects(prompts, opacity=options.opacity)
+    mattes = session.predict_objects(prompts, opacity=options.opacity, caption=options.caption)
     if picture.alpha is not None:
         # What was transparent already stays so.
         for matte in mattes.values():

@@ -152,7 +152,7 @@ def _settings(matter: Matter, prompts: PromptFile, options: VideoOptions) -> dic
     """Name what a resumed run must share with the stopped one, beside the clip itself."""
     said = hashlib.sha256(prompts.to_json().encode()).hexdigest()[:16]
     return {
-        "model": matter.spec.name,
+        "model": matter.label,
         "prompts": said,
         "direction": options.direction,
         "opacity": options.opacity,

@@ -67,10 +67,10 @@ def fetch(source: HubSource, *, quiet: bool = False) -> Fetched:
     with _speaking_plainly(source), _bars(hub, quiet=quiet):
         if isinstance(cached, str):
             path, expected, downloaded = Path(cached), Path(cached).resolve().name, False
+            sha256 = _hash(path)
         else:
-            path, expected = _download(hub, source)
+            path, expected, sha256 = _download(hub, source)
             downloaded = True
-        sha256 = _hash(path)
     expected = source.sha256 or expected
     verified = _SHA256.fullmatch(expected) is not None
     if verified and sha256 != expected:
@@ -111,13 +111,22 @@ def fetch_model(spec: ModelSpec, *, captions: bool = False, quiet: bool = False)
     """
     if spec.hub is None:
         raise unknown_name(spec.name)
-    destination = model_folder(spec)
-    if destination.exists():
-        raise WriteError(f"{spec.name} is at {destination} already: remove that to fetch it again")
+    check_absent(spec)
     fetched = fetch(spec.hub, quiet=quiet)
     for filename in spec.hub.configs + (spec.hub.tokenizer if captions else ()):
         fetch_companion(spec.hub, filename, fetched.commit)
     return fetched
+
+
+def check_absent(spec: ModelSpec) -> None:
+    """Refuse to fetch what is there.
+
+    Raises:
+        WriteError: If the model's folder is there already.
+    """
+    destination = model_folder(spec)
+    if destination.exists():
+        raise WriteError(f"{spec.name} is at {destination} already: remove that to fetch it again")
 
 
 def install(
@@ -179,22 +188,30 @@ def _library() -> Any:
     return huggingface_hub
 
 
-def _download(hub: Any, source: HubSource) -> tuple[Path, str]:
-    """Fetch into the cache, going on where an earlier try stopped; return path and hash."""
+def _download(hub: Any, source: HubSource) -> tuple[Path, str, str]:
+    """Fetch into the cache, going on where an earlier try stopped.
+
+    Returns:
+        Where it is, the hash that the hub states, and its own.
+    """
     from filelock import FileLock
 
     where = {"repo_id": source.repo, "filename": source.filename, "revision": source.revision}
     url = hub.hf_hub_url(**where)
     metadata = hub.get_hf_file_metadata(url)
     etag, size = metadata.etag or "", metadata.size
+    found = ""
     if _SHA256.fullmatch(etag):
-        folder = Path(hub.constants.HF_HUB_CACHE) / f"models--{source.repo.replace('/', '--')}"
-        blob = folder / "blobs" / etag
-        blob.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{blob}.lock", timeout=0):
+        cache, name = Path(hub.constants.HF_HUB_CACHE), f"models--{source.repo.replace('/', '--')}"
+        blob, lock = cache / name / "blobs" / etag, cache / ".locks" / name / f"{etag}.lock"
+        for folder in (blob.parent, lock.parent):
+            folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(lock, timeout=0):
             if not blob.exists():
                 _transfer(hub, url, blob, size)
-    return Path(hub.hf_hub_download(**where)), etag
+                found = etag
+    path = Path(hub.hf_hub_download(**where))
+    return path, etag, found or _hash(path)
 
 
 def _transfer(hub: Any, url: str, blob: Path, size: int | None) -> None:

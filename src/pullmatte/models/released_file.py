@@ -6,7 +6,9 @@ it doesn't know is replaced by inert stand-ins of the same name. Only code names
 checkpoint has no use for make us refuse the file.
 """
 
+import re
 import zipfile
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,15 +22,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _NESTS = ("model", "state_dict", "model_state_dict", "module")
+_FILLING = re.compile("SETITEM|append|extend")
 _COMMAND_MODULES = frozenset((
     "os", "posix", "nt", "sys", "subprocess", "pty", "socket", "shutil", "runpy", "importlib",
     "webbrowser", "ctypes", "code", "pdb", "asyncio", "multiprocessing", "signal", "pickle",
     "_pickle", "cloudpickle", "dill",
+    "commands", "popen2", "cPickle",  # as Python 2, whose names torch.save writes, called them
 ))  # fmt: skip
-_COMMAND_NAMES = frozenset((
-    "eval", "exec", "compile", "open", "getattr", "setattr", "delattr", "__import__", "globals",
-    "input", "breakpoint",
-))  # fmt: skip
+_COMMAND_NAMES = frozenset(("eval", "exec", "compile", "__import__", "breakpoint"))
 
 
 class _Inert:
@@ -44,17 +45,10 @@ class _Inert:
         pass
 
 
-def _plain_dict(*given: object) -> dict[object, object]:
-    return {}
-
-
-def _plain_list(*given: object) -> list[object]:
-    return []
-
-
-_CONTAINERS: dict[str, Any] = {
-    "collections.defaultdict": _plain_dict,
-    "collections.deque": _plain_list,
+# What torch lets a pickle fill with items is exactly these.
+_CONTAINERS: dict[str, type[Any]] = {
+    "collections.defaultdict": OrderedDict,
+    "collections.deque": list,
 }
 
 
@@ -140,14 +134,32 @@ def _unpickle(path: Path) -> object:
     try:
         unknown = sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
         _refuse_commands(unknown, path)
-        with torch.serialization.safe_globals([_stand_in(name) for name in unknown]):
-            loaded: object = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+        return _build(path, unknown)
     except (UnpicklingError, RuntimeError, ValueError, LookupError, TypeError, EOFError) as error:
         reason = " ".join(str(error).split())[:200]
         raise WeightsError(f"{path}: no checkpoint that can be read safely: {reason}") from error
     except (OSError, AttributeError, AssertionError) as error:
         raise WeightsError(f"{path}: can't be read: {' '.join(str(error).split())}") from error
-    return loaded
+
+
+def _build(path: Path, unknown: Sequence[str]) -> object:
+    """Load with stand-ins; those that turn out to be containers become plain ones."""
+    import torch
+
+    kinds = {name: _CONTAINERS[name] for name in unknown if name in _CONTAINERS}
+    while True:
+        stand_ins = [_stand_in(name, kinds.get(name)) for name in unknown]
+        try:
+            with torch.serialization.safe_globals(stand_ins):
+                loaded: object = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+        except UnpicklingError as error:
+            said = str(error)
+            name = next((n for n in unknown if f"'{n}'" in said and n not in kinds), None)
+            if name is None or not _FILLING.search(said):
+                raise
+            kinds[name] = OrderedDict if "SETITEM" in said else list
+        else:
+            return loaded
 
 
 def _refuse_commands(names: Sequence[str], path: Path) -> None:
@@ -161,12 +173,13 @@ def _refuse_commands(names: Sequence[str], path: Path) -> None:
             )
 
 
-def _stand_in(full_name: str) -> tuple[Any, str]:
-    if full_name in _CONTAINERS:
-        return _CONTAINERS[full_name], full_name
+def _stand_in(full_name: str, container: type[Any] | None) -> Any:
+    """Make what torch takes for the thing of that name: inert, or an empty plain container."""
     module, _, name = full_name.rpartition(".")
-    made = type(name, (_Inert,), {"__module__": module, "__qualname__": name})
-    return made, full_name
+    whose: dict[str, Any] = {"__module__": module, "__qualname__": name}
+    if container is not None:
+        whose["__new__"] = lambda cls, *given: container()
+    return type(name, (_Inert,), whose)
 
 
 def _find_weights(loaded: object, path: Path) -> dict[str, "Tensor"]:

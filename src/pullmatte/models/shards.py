@@ -91,13 +91,13 @@ def shard_paths(folder: Path) -> list[Path]:
         return [folder / SINGLE]
     try:
         index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-        names = sorted(set(index["weight_map"].values()))
+        names = sorted({Path(name).name for name in index["weight_map"].values()})
     except FileNotFoundError as error:
         raise WeightsError(f"{folder}: holds neither {SINGLE} nor {INDEX}") from error
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise WeightsError(f"{folder / INDEX}: can't be read: {error}") from error
     for name in names:
-        if Path(name).name != name or not (folder / name).is_file():
+        if not (folder / name).is_file():
             raise WeightsError(f"{folder}: shard {name!r} is missing; convert or pull again")
     return [folder / name for name in names]
 

@@ -1,6 +1,6 @@
 """A session on one image: encode once, prompt many times."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import get_args
 
 import numpy as np
@@ -8,8 +8,10 @@ from numpy.typing import ArrayLike
 
 from pullmatte.errors import PromptError
 from pullmatte.matte import Matte
+from pullmatte.models import ModelSpec
 from pullmatte.models.protocol import Image, Model, Opacity, Prediction
 from pullmatte.prompts import Box, Mask, Prompt, PromptFile, Trimap
+from pullmatte.sessions.batching import BATCH_SIZE, predict_each
 
 
 def clip_for_model(image: Image) -> Image:
@@ -22,9 +24,25 @@ def clip_for_model(image: Image) -> Image:
 class ImageSession:
     """One image, encoded. Prompts don't change it: each answer stands on its own."""
 
-    def __init__(self, model: Model, image: Image, *, foreground: bool = True) -> None:
-        """Encode `image` (`H W 3` float32 in [0, 1]; HDR values over 1 are kept for colours)."""
+    def __init__(
+        self,
+        model: Model,
+        image: Image,
+        *,
+        foreground: bool = True,
+        spec: ModelSpec | None = None,
+    ) -> None:
+        """Encode an image.
+
+        Args:
+            model: Any model.
+            image: `H W 3` float32 in [0, 1]; HDR values over 1 are kept for colours.
+            foreground: Whether mattes estimate the object's own colour.
+            spec: What prompts the model takes, and whether captions; without it all of the former
+                and none of the latter.
+        """
         self._model = model
+        self._spec = spec
         self._foreground = foreground
         self.image = image
         self._encoded = model.encode(clip_for_model(image))
@@ -45,6 +63,7 @@ class ImageSession:
         mask: "Mask | ArrayLike | None" = None,
         trimap: "Trimap | ArrayLike | None" = None,
         opacity: Opacity = "auto",
+        caption: str | None = None,
     ) -> Matte:
         """Matte one object. Without any prompt the whole image is taken as its box.
 
@@ -56,43 +75,104 @@ class ImageSession:
             mask: `H W` rough mask.
             trimap: `H W` in {0, 0.5, 1}; it skips the search for the object.
             opacity: Whether the object is opaque, transparent, or to be found out.
+            caption: A description in words, beside the prompt, for models that take any.
 
         Returns:
             The matte; its foreground is estimated when first asked for.
 
         Raises:
-            PromptError: If the prompt doesn't fit the image, or there is no such opacity.
+            PromptError: If the prompt doesn't fit the image or the model, or there is no such
+                opacity.
         """
         parts = Prompt.of(points=points, labels=labels, box=box, mask=mask, trimap=trimap)
         if prompt is not None and not parts.is_empty:
             raise PromptError("a ready-made prompt beside its parts: give one or the other")
-        return self._matte(parts if prompt is None else prompt, opacity)
+        said = parts if prompt is None else prompt
+        return self._mattes([said], opacity, caption, 1)[0]
 
     def predict_objects(
-        self, prompts: PromptFile | Mapping[str, Prompt], *, opacity: Opacity = "auto"
+        self,
+        prompts: PromptFile | Mapping[str, Prompt],
+        *,
+        opacity: Opacity = "auto",
+        caption: str | None = None,
+        batch_size: int = BATCH_SIZE,
     ) -> dict[str, Matte]:
         """Matte several named objects, each by its own prompt.
 
         Args:
             prompts: A prompt file (all on frame 0), or object name → prompt.
             opacity: As for `predict`.
+            caption: As for `predict`, of all objects.
+            batch_size: How many a model that takes several at once is handed together; more need
+                more memory. The mattes are the same.
 
         Raises:
-            PromptError: If a prompt doesn't fit the image.
+            PromptError: If a prompt doesn't fit the image or the model, or the batch size is less
+                than 1.
         """
         if isinstance(prompts, PromptFile):
             prompts.check(*self.size)
             prompts = prompts.on_frame(0)
-        for prompt in prompts.values():
-            prompt.check(*self.size)
-        return {name: self._matte(prompt, opacity) for name, prompt in prompts.items()}
+        if batch_size < 1:
+            raise PromptError(f"batch_size {batch_size}: give 1 or more")
+        mattes = self._mattes(list(prompts.values()), opacity, caption, batch_size)
+        return dict(zip(prompts, mattes, strict=True))
 
-    def _matte(self, prompt: Prompt, opacity: Opacity) -> Matte:
+    def _mattes(
+        self, prompts: Sequence[Prompt], opacity: Opacity, caption: str | None, batch_size: int
+    ) -> list[Matte]:
         check_opacity(opacity)
-        prompt = or_whole_frame(prompt, *self.size)
-        prompt.check(*self.size)
-        prediction = self._model.predict(self._encoded, prompt, opacity=opacity)
-        return make_matte(self.image, prediction, foreground=self._foreground)
+        check_caption(self._spec, caption)
+        said = [or_whole_frame(prompt, *self.size) for prompt in prompts]
+        for prompt in said:
+            prompt.check(*self.size)
+            check_kinds(self._spec, prompt)
+        predictions = predict_each(
+            self._model,
+            self._encoded,
+            said,
+            opacity=opacity,
+            caption=caption,
+            batch_size=batch_size,
+        )
+        return [make_matte(self.image, each, foreground=self._foreground) for each in predictions]
+
+
+def check_caption(spec: ModelSpec | None, caption: str | None) -> None:
+    """Refuse a caption where nothing reads it.
+
+    Raises:
+        PromptError: If the model takes none, or it is blank.
+    """
+    if caption is None:
+        return
+    if spec is None or not spec.captions:
+        name = "this model" if spec is None else f"model {spec.name!r}"
+        raise PromptError(f"{name} takes no captions: leave the caption out")
+    if not isinstance(caption, str) or not caption.strip():
+        raise PromptError("caption is empty: describe the object in words, or leave it out")
+
+
+def check_kinds(spec: ModelSpec | None, prompt: Prompt) -> None:
+    """Refuse a prompt of which the model takes no part.
+
+    Raises:
+        PromptError: If so; the message lists the kinds that it takes.
+    """
+    said = {
+        "trimap": prompt.trimap is not None,
+        "mask": prompt.mask is not None,
+        "box": prompt.box is not None,
+        "point": bool(prompt.points),
+    }
+    given = [kind for kind, there in said.items() if there]
+    if spec is None or not given or any(kind in spec.prompts for kind in given):
+        return
+    raise PromptError(
+        f"model {spec.name!r} takes {' or '.join(spec.prompts)}, not {' and '.join(given)} alone: "
+        f"give a {spec.prompts[0]}"
+    )
 
 
 def check_opacity(opacity: Opacity) -> None:

@@ -1,15 +1,19 @@
 """From a model's name to something that opens images and clips."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from os import PathLike, fspath
+from typing import Any, cast
 
 from numpy.typing import ArrayLike
 
 from pullmatte.errors import PullmatteError
 from pullmatte.matte import as_image
-from pullmatte.models import DEFAULT_MODEL, ModelSpec, find_spec
-from pullmatte.models.protocol import Image, Model
+from pullmatte.models import DEFAULT_MODEL, MODELS, ModelSpec
+from pullmatte.models.protocol import Image, Model, VideoModel
+from pullmatte.sessions.building import build_model, find_model
 from pullmatte.sessions.clip import FrameSource, as_clip
+from pullmatte.sessions.device import choose_device, choose_dtype
 from pullmatte.sessions.image import ImageSession
 from pullmatte.sessions.store import AlphaStore
 from pullmatte.sessions.video import VideoSession
@@ -19,16 +23,44 @@ class Matter:
     """A loaded model. It opens images and clips, and keeps nothing of them itself.
 
     Attributes:
-        spec: What is known of the model: name, licence, commercial use.
+        spec: What is known of the model: name, licence, commercial use. Where it is made of two,
+            the names are joined by ``+`` and the terms of both hold.
         model: The model behind `pullmatte.models.protocol.Model`.
+        device: Where it runs.
+        dtype: Its precision.
+        options: Settings that were given, by name; they belong to what makes two runs the same.
+        captions: Whether words about the object help: the model reads them, and has what it
+            needs for that.
     """
 
-    def __init__(self, spec: ModelSpec, model: Model) -> None:
+    def __init__(
+        self,
+        spec: ModelSpec,
+        model: Model,
+        *,
+        device: str = "cpu",
+        dtype: str = "float32",
+        options: Mapping[str, Any] | None = None,
+        captions: bool | None = None,
+    ) -> None:
         self.spec = spec
         self.model = model
+        self.device = device
+        self.dtype = dtype
+        self.options = dict(options or {})
+        self.captions = spec.captions if captions is None else captions
 
     def __repr__(self) -> str:
-        return f"Matter({self.spec.name!r})"
+        return f"Matter({self.label!r})"
+
+    @property
+    def label(self) -> str:
+        """Name with all settings that make a difference to the mattes: equal labels, equal runs."""
+        said = dict(self.options)
+        if self.dtype != self.spec.dtypes[0]:
+            said["dtype"] = self.dtype
+        settings = ", ".join(f"{name}={said[name]}" for name in sorted(said))
+        return f"{self.spec.name} ({settings})" if settings else self.spec.name
 
     def open_image(self, image: ArrayLike | Any, *, foreground: bool = True) -> ImageSession:
         """Encode an image once, to be prompted many times.
@@ -42,7 +74,7 @@ class Matter:
         Raises:
             ReadError: If it isn't an image.
         """
-        return ImageSession(self.model, as_image(image), foreground=foreground)
+        return ImageSession(self.model, as_image(image), foreground=foreground, spec=self.spec)
 
     def open_video(
         self,
@@ -59,37 +91,115 @@ class Matter:
             store: Where alphas that were made out of order wait; in memory by default.
 
         Raises:
+            PullmatteError: If the model mattes photos only.
             ReadError: If it isn't a clip.
         """
-        return VideoSession(self.model, as_clip(clip), foreground=foreground, store=store)
+        check_video(self.spec)
+        model = cast(VideoModel, self.model)
+        return VideoSession(model, as_clip(clip), foreground=foreground, store=store)
 
 
 def load(
-    name: str = DEFAULT_MODEL, *, device: str = "auto", dtype: str | None = None, **options: Any
+    name: str | PathLike[str] = DEFAULT_MODEL,
+    *,
+    device: str = "auto",
+    dtype: str | None = None,
+    matter: str | PathLike[str] | None = None,
+    tiles: bool = False,
+    **options: Any,
 ) -> Matter:
     """Load a model by name.
 
     Args:
-        name: One of `pullmatte.MODELS`.
-        device: Where it runs; ``"auto"`` takes the best that the model and this machine share.
+        name: One of `pullmatte.MODELS`, or a path: a folder that ``pullmatte models convert``
+            wrote, or a safetensors file with the released names.
+        device: Where it runs, such as ``"cuda:1"``; ``"auto"`` takes the best that the model and
+            this machine share.
         dtype: Its precision, such as ``"float32"``; None takes the model's own.
-        **options: Settings of that model.
+        matter: A second model, which works out the edge of what the first has found; any that
+            takes trimaps. Transparent objects stay with the first.
+        tiles: For models with a fixed input size: work out edges again at the photo's full
+            resolution, tile by tile. It takes several times as long.
+        **options: Settings of the first model.
 
     Raises:
         UnknownModel: If there is no model of that name.
-        PullmatteError: If the model has no such device, precision or setting.
+        WeightsError: If its weights aren't here, or aren't usable.
+        MissingDependency: If it needs a package that isn't installed.
+        PullmatteError: If the model has no such device, precision or setting, or can't be
+            combined in that way.
     """
-    spec = find_spec(name)
-    _check_choice(spec, "device", device, ("auto", *spec.devices))
-    _check_choice(spec, "dtype", dtype or spec.dtypes[0], spec.dtypes)
-    try:
-        return Matter(spec, spec.build(**options))
-    except TypeError as error:
-        raise PullmatteError(f"model {name!r}: {error}") from error
-
-
-def _check_choice(spec: ModelSpec, what: str, given: str, known: tuple[str, ...]) -> None:
-    if given not in known:
+    spec, weights = find_model(fspath(name))
+    other = None if matter is None else _second(spec, fspath(matter))
+    if tiles and spec.size_px is None:
         raise PullmatteError(
-            f"model {spec.name!r} has no {what} {given!r}: give {' or '.join(known)}"
+            f"model {spec.name!r} sees photos at their full size anyway: leave tiles out, or "
+            f"take one of {_named(lambda each: each.size_px is not None)}"
         )
+    place, precision = choose_device(spec, device), choose_dtype(spec, dtype)
+    model = build_model(spec, weights, place, None if dtype is None else precision, options)
+    # What was built knows better than the table: weights may come in another precision or size.
+    precision = str(getattr(model, "dtype", precision)).removeprefix("torch.")
+    captions = spec.captions and bool(getattr(model, "captions", True))
+    if tiles:
+        spec, model = _tiled(spec, model, options)
+    if other is not None:
+        near = device if device.partition(":")[0] in other.devices else "auto"
+        spec, model = _joined(spec, model, load(fspath(matter or ""), device=near))
+    return Matter(spec, model, device=place, dtype=precision, options=options, captions=captions)
+
+
+def check_video(spec: ModelSpec) -> None:
+    """Refuse a model that doesn't track through clips.
+
+    Raises:
+        PullmatteError: If it doesn't; the message names those that do.
+    """
+    if not spec.video:
+        raise PullmatteError(
+            f"model {spec.name!r} mattes photos only: for clips take "
+            f"{_named(lambda each: each.video)}"
+        )
+
+
+def _second(spec: ModelSpec, name: str) -> ModelSpec:
+    """Find a second model, or say why it can't be one."""
+    other, _ = find_model(name)
+    if "trimap" not in other.prompts:
+        raise PullmatteError(
+            f"model {other.name!r} takes no trimaps: give as matter one of "
+            f"{_named(lambda each: 'trimap' in each.prompts)}"
+        )
+    if other.name == spec.name:
+        raise PullmatteError(f"model {spec.name!r} given twice: leave matter out")
+    return other
+
+
+def _named(fits: Callable[[ModelSpec], bool]) -> str:
+    return " or ".join(name for name, spec in MODELS.items() if fits(spec))
+
+
+def _tiled(spec: ModelSpec, model: Model, options: Mapping[str, Any]) -> tuple[ModelSpec, Model]:
+    from pullmatte.sessions.tiling import Tiled
+
+    size_px = int(getattr(model, "size_px", 0) or options.get("size_px") or spec.size_px or 0)
+    tiled = Tiled(model, size_px, by_mask="mask" in spec.prompts)
+    return replace(spec, name=f"{spec.name}+tiles", video=False), tiled
+
+
+def _joined(spec: ModelSpec, model: Model, second: Matter) -> tuple[ModelSpec, Model]:
+    from pullmatte.sessions.second_stage import SecondStage
+
+    other = second.spec
+    both = replace(
+        spec,
+        name=f"{spec.name}+{other.name}",
+        licence=" + ".join(dict.fromkeys((spec.licence, other.licence))),
+        commercial_use=spec.commercial_use and other.commercial_use,
+        restrictions="; ".join(
+            filter(None, dict.fromkeys((spec.restrictions, other.restrictions)))
+        ),
+        links=tuple(dict.fromkeys((*spec.links, *other.links))),
+        prompts=tuple(dict.fromkeys((*spec.prompts, "trimap"))),
+    )
+    return both, SecondStage(model, second.model)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pullmatte.errors import PromptError
-from pullmatte.models.protocol import Memory, Model, Opacity, Prediction
+from pullmatte.models.protocol import Memory, Opacity, Prediction, VideoModel
 from pullmatte.prompts import FramePrompt, Prompt, PromptFile
 from pullmatte.sessions.image import check_opacity, or_whole_frame
 
@@ -88,7 +88,7 @@ class Plan:
 class Tracker:
     """Carries each object from frame to frame, in either direction."""
 
-    def __init__(self, model: Model, plan: Plan) -> None:
+    def __init__(self, model: VideoModel, plan: Plan) -> None:
         """Begin without memory."""
         self.plan = plan
         self._model = model

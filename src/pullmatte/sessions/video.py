@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pullmatte.matte import Matte
-from pullmatte.models.protocol import Image, Model, Opacity, Plane, Prediction
+from pullmatte.models.protocol import Image, Opacity, Plane, Prediction, VideoModel
 from pullmatte.prompts import DEFAULT_OBJECT, Box, FramePrompt, Mask, Prompt, PromptFile, Trimap
 from pullmatte.sessions.clip import FrameSource
 from pullmatte.sessions.image import clip_for_model, make_matte, or_whole_frame
@@ -45,7 +45,7 @@ class VideoSession:
 
     def __init__(
         self,
-        model: Model,
+        model: VideoModel,
         clip: FrameSource,
         *,
         foreground: bool = True,
@@ -233,7 +233,7 @@ class VideoSession:
 class _Lazy:
     """Encodes a frame when the first object needs it, and not at all when none does."""
 
-    def __init__(self, model: Model, image: Image) -> None:
+    def __init__(self, model: VideoModel, image: Image) -> None:
         self.image = image
         self._model = model
         self._encoded: Any = None

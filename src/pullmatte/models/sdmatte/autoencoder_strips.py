@@ -11,6 +11,7 @@ Source: SDMatte, section 3.1 (the autoencoder is that of Stable Diffusion, froze
 """
 
 from collections.abc import Iterator
+from math import gcd
 from typing import Protocol
 
 import torch
@@ -26,7 +27,8 @@ from pullmatte.models.sdmatte.winograd import TileConvolution, doubling_plan, pl
 Affine = tuple[Tensor, Tensor]
 Counts = tuple[Tensor, Tensor]
 
-_STATISTICS_PIXELS = 2048
+_STATISTICS_VALUES = 1 << 19
+_FEW_PIXELS = 64
 _DIRECT_PIXELS = 1 << 14
 _ACTIVATED_VALUES = 1 << 17
 # Below these a direct convolution is faster than tiles and the change of their kernels.
@@ -206,34 +208,47 @@ def group_affine(x: Tensor, norm: nn.GroupNorm, counts: Counts | None = None) ->
 def _channel_moments(x: Tensor) -> tuple[Tensor, Tensor]:
     """Return the mean and the variance of each channel, `C` float64.
 
-    Moments about each strip's own mean, merged in float64: safe where a mean is far from zero.
+    First of sets of a few pixels, then across the sets of a strip, then across strips, always as
+    moments about a mean: flat areas and means far from zero lose nothing, as they would in one
+    long float32 sum.
     """
-    height, width, _ = x.shape
-    rows = max(1, _STATISTICS_PIXELS // width)
-    weights, means, variances = [], [], []
+    height, width, channels = x.shape
+    rows = min(height, max(1, _STATISTICS_VALUES // (width * channels)))
+    shares, means, variances = [], [], []
     # One buffer for all strips: fresh memory for each would cost more than the sums.
-    buffer = torch.empty(rows, *x.shape[1:])
+    buffer = torch.empty(rows, width, channels)
     for top in range(0, height, rows):
         strip = x[top : top + rows]
         if strip.dtype != torch.float32 or not strip.is_contiguous():
             strip = buffer[: strip.shape[0]].copy_(strip)
-        batch = strip[None].permute(0, 3, 1, 2)
-        mean, variance = torch.batch_norm_update_stats(batch, None, None, 0)
-        weights.append(strip.shape[0] / height)
+        few = gcd(strip.shape[0] * width, _FEW_PIXELS)
+        # Many sets pass as channels of one; this layout is the one that PyTorch sums quickly.
+        sets = strip.view(1, few, 1, -1).permute(0, 3, 1, 2)
+        moments = torch.batch_norm_update_stats(sets, None, None, 0)
+        mean, variance = _merged(*(values.view(-1, channels) for values in moments))
+        shares.append(strip.shape[0] / height)
         means.append(mean)
         variances.append(variance)
-    share = torch.tensor(weights, dtype=torch.float64)
-    strip_means, strip_variances = torch.stack(means).double(), torch.stack(variances).double()
-    centre = share @ strip_means
-    return centre, share @ (strip_variances + (strip_means - centre) ** 2)
+    share = torch.tensor(shares, dtype=torch.float64)[:, None] * len(shares)
+    return _merged(torch.stack(means).double(), torch.stack(variances).double(), share)
+
+
+def _merged(
+    means: Tensor, variances: Tensor, weight: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Merge the moments of several sets, along the first axis; weights are 1 on average."""
+    weighted = means if weight is None else means * weight
+    centre = weighted.mean(0)
+    spread = variances + (means - centre) ** 2
+    return centre, (spread if weight is None else spread * weight).mean(0)
 
 
 def _weighted_moments(x: Tensor, counts: Counts) -> tuple[Tensor, Tensor]:
-    values = x.double()
-    share = (counts[0][:, None] * counts[1]).double()
+    share = (counts[0][:, None] * counts[1]).double().flatten()
     share = share / share.sum()
-    mean = torch.einsum("HW,HWC->C", share, values)
-    return mean, torch.einsum("HW,HWC->C", share, (values - mean) ** 2)
+    values = x.flatten(0, 1)
+    mean = share @ values.double()
+    return mean, share @ (values - mean.float()).square().double()
 
 
 def convolve(
@@ -298,9 +313,7 @@ class _Kernel(Protocol):
     def __call__(self, strip: Tensor, out: Tensor, *, add: bool) -> None: ...
 
 
-def _strips(
-    x: Tensor, affine: Affine | None, kernel: _Kernel
-) -> Iterator[tuple[int, int, Tensor]]:
+def _strips(x: Tensor, affine: Affine | None, kernel: _Kernel) -> Iterator[tuple[int, int, Tensor]]:
     """Yield strips of x, normalised, as (top, bottom, `bottom-top+2 W+2 C` with zeros outside).
 
     Rows above `bottom` are read no more afterwards, so they may be overwritten meanwhile.

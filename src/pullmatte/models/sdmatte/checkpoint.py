@@ -21,7 +21,11 @@ from torch import Tensor
 from pullmatte.errors import PullmatteError, WeightsError
 from pullmatte.models.sdmatte.config import SDMatteConfig
 from pullmatte.models.sdmatte.conversion import ConversionReport, convert
-from pullmatte.models.sdmatte.conversion_plan import TEXT_EMBEDDING, ConvertOptions
+from pullmatte.models.sdmatte.conversion_plan import (
+    TEXT_EMBEDDING,
+    ConvertOptions,
+    check_text_encoder,
+)
 from pullmatte.models.sdmatte.network import SDMatteNetwork
 from pullmatte.models.sdmatte.released_config import choose_config
 from pullmatte.models.sdmatte.text_embedding import CaptionEncoder, embed_empty
@@ -86,13 +90,12 @@ def read_config(folder: Path) -> SDMatteConfig:
 
 
 def load_caption_encoder(path: Path) -> CaptionEncoder | None:
-    """Open the text encoder that was kept beside the weights; None if it wasn't.
+    """Return what embeds captions, if it was kept beside the weights; else None.
 
     Raises:
-        WeightsError: If it was kept and is damaged.
-        MissingDependency: If transformers isn't installed.
+        WeightsError: If it was kept in part.
     """
-    return CaptionEncoder.open(path) if CaptionEncoder.is_kept(path) else None
+    return CaptionEncoder(path) if CaptionEncoder.is_kept(path) else None
 
 
 def _read_released(path: Path) -> tuple[SDMatteConfig, dict[str, Tensor]]:
@@ -103,8 +106,9 @@ def _read_released(path: Path) -> tuple[SDMatteConfig, dict[str, Tensor]]:
         raise WeightsError(f"{path}: unexpected tensor {names.unknown[0]!r}")
     network = {ours: tensors[theirs] for ours, theirs in names.network.items()}
     shapes = {name: tuple(value.shape) for name, value in network.items()}
-    config, _ = choose_config(match_fingerprint(tensors, path), path.parent, shapes)
+    spec = match_fingerprint(tensors, path)
+    config, _ = choose_config(spec, path.parent, shapes)
     text = {ours: tensors[theirs] for ours, theirs in names.text_encoder.items()}
-    if not text:
-        raise WeightsError(f'{path}: holds no text encoder, whose answer to "" is needed')
+    text_shapes = {name: tuple(value.shape) for name, value in text.items()}
+    check_text_encoder(text_shapes, config, spec, path)
     return config, {**network, TEXT_EMBEDDING: embed_empty(text)}

@@ -10,7 +10,7 @@ from pullmatte.models import ModelSpec
 from pullmatte.models.released_file import ReleasedFile
 from pullmatte.models.sdmatte.config import SDMatteConfig
 from pullmatte.models.sdmatte.network import SDMatteNetwork
-from pullmatte.models.sdmatte.released_config import PRESETS, choose_config
+from pullmatte.models.sdmatte.released_config import PRESETS, Shapes, choose_config
 from pullmatte.models.sdmatte.text_embedding import (
     TOKENIZER_FILES,
     TOKENIZER_FOLDER,
@@ -113,7 +113,8 @@ def make_plan(path: Path, spec: ModelSpec, options: ConvertOptions) -> Conversio
     config, config_from = choose_config(spec, path.parent, given)
     expected = _expected(config)
     check_names(expected, given, str(path), unknown=names.unknown)
-    _check_text_encoder(names, source, config, spec)
+    text = {ours: source.shapes[theirs] for ours, theirs in names.text_encoder.items()}
+    check_text_encoder(text, config, spec, path)
     tokenizer = None
     if options.keep_text_encoder:
         tokenizer = _find_tokenizer(options.tokenizer or path.parent / TOKENIZER_FOLDER)
@@ -128,24 +129,33 @@ def _expected(config: SDMatteConfig) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def _check_text_encoder(
-    names: SortedNames, source: ReleasedFile, config: SDMatteConfig, spec: ModelSpec
-) -> None:
-    if not names.text_encoder:
+def check_text_encoder(shapes: Shapes, config: SDMatteConfig, spec: ModelSpec, path: Path) -> None:
+    """Check that a text encoder is there, and whole.
+
+    Args:
+        shapes: Of its tensors, without prefix.
+        config: The network that reads what it says.
+        spec: The model.
+        path: Where it is, for the message.
+
+    Raises:
+        WeightsError: If not.
+    """
+    if not shapes:
         raise WeightsError(
-            f'{source.path}: holds no text encoder, whose answer to "" the network needs; give '
-            "the file as it was released"
+            f'{path}: holds no text encoder, whose answer to "" the network needs; give the file '
+            "as it was released"
         )
-    text = TextConfig.of_shapes({k: source.shapes[n] for k, n in names.text_encoder.items()})
+    text, known = TextConfig.of_shapes(shapes), TextConfig()
     if text.width != config.unet.context_width:
         raise WeightsError(
-            f"{source.path}: text encoder is {text.width} wide, the network reads "
+            f"{path}: text encoder is {text.width} wide, the network reads "
             f"{config.unet.context_width}; give the file as it was released"
         )
-    if config.unet == PRESETS[spec.name].unet and text != TextConfig():
+    if config.unet == PRESETS[spec.name].unet and text != known:
         raise WeightsError(
-            f"{source.path}: text encoder of {text.layers} layers and {text.vocabulary} words, "
-            f"expected {TextConfig().layers} and {TextConfig().vocabulary}; the file is damaged"
+            f"{path}: text encoder of {text.layers} layers and {text.vocabulary} words, "
+            f"expected {known.layers} and {known.vocabulary}; the file is damaged"
         )
 
 

@@ -125,7 +125,9 @@ def _encode_lines(vae: AutoencoderKL, x: Tensor, rows: Lines, columns: Lines) ->
         for downsampler in block.downsamplers or ():
             before, after = depths[level : level + 2]
             next_rows, next_columns = rows.halved(before, after), columns.halved(before, after)
-            x = halve_lines(x, downsampler.conv, rows.sources(next_rows), columns.sources(next_columns))
+            x = halve_lines(
+                x, downsampler.conv, rows.sources(next_rows), columns.sources(next_columns)
+            )
             rows, columns = next_rows, next_columns
     counts: Counts = (rows.counts, columns.counts)
     x = middle(encoder.mid_block, x, counts)
@@ -162,7 +164,6 @@ def halve_lines(x: Tensor, layer: nn.Conv2d, rows: Tensor, columns: Tensor) -> T
         `r c L`.
     """
     padded = F.pad(x, (0, 0, 0, 1, 0, 1))
-    # Each result gets its own three by three pixels, hence the stride.
-    spread = padded[rows][:, columns]
-    result = F.conv2d(spread[None].permute(0, 3, 1, 2), layer.weight, layer.bias, stride=3)
-    return result[0].permute(1, 2, 0).contiguous()
+    windows = padded[rows.view(-1, 1, 3, 1), columns.view(1, -1, 1, 3)]
+    kernel = layer.weight.permute(0, 2, 3, 1).flatten(1)
+    return F.linear(windows.flatten(2), kernel, layer.bias)

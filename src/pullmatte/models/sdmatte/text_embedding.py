@@ -10,6 +10,7 @@ layer); Radford et al. 2021, section 2.4.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -189,43 +190,49 @@ def embed_empty(tensors: Mapping[str, Tensor]) -> Tensor:
 
 
 class CaptionEncoder:
-    """Embeds captions with the text encoder that was kept in a converted folder."""
+    """Embeds captions with the text encoder that was kept; it is loaded for the first of them."""
 
-    def __init__(self, encoder: TextEncoder, tokenizer: Any) -> None:
-        """Take a text encoder, and what turns a text into token ids."""
-        self.encoder = encoder
-        self._tokenizer = tokenizer
-
-    @staticmethod
-    def is_kept(folder: Path) -> bool:
-        """Whether a converted folder has a text encoder."""
-        return (folder / FOLDER).is_dir()
-
-    @classmethod
-    def open(cls, folder: Path) -> "CaptionEncoder":
-        """Open the text encoder of a converted folder.
+    def __init__(self, folder: Path) -> None:
+        """Take a converted folder.
 
         Args:
             folder: What ``pullmatte models convert --keep-text-encoder`` wrote.
 
         Raises:
             WeightsError: If no text encoder was kept in it.
-            MissingDependency: If transformers isn't installed.
         """
-        kept = folder / FOLDER
-        missing = [n for n in TOKENIZER_FILES if not (kept / TOKENIZER_FOLDER / n).is_file()]
-        if missing:
+        self._folder = folder / FOLDER
+        files = [self._folder / TOKENIZER_FOLDER / name for name in TOKENIZER_FILES]
+        if not all(file.is_file() for file in files):
             raise WeightsError(
                 f"{folder}: captions need the text encoder, which wasn't kept; convert or pull "
                 "again with --keep-text-encoder"
             )
-        tokenizer = load_tokenizer(kept / TOKENIZER_FOLDER)
-        return cls(build_text_encoder(read_shards(kept)).float(), tokenizer)
+
+    @staticmethod
+    def is_kept(folder: Path) -> bool:
+        """Whether a converted folder has a text encoder."""
+        return (folder / FOLDER).is_dir()
+
+    @cached_property
+    def encoder(self) -> TextEncoder:
+        """The text encoder, in float32."""
+        return build_text_encoder(read_shards(self._folder)).float()
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """What turns a text into token ids."""
+        return load_tokenizer(self._folder / TOKENIZER_FOLDER)
 
     def embed(self, caption: str) -> Tensor:
-        """Embed a caption, `1 77 width` float32; what exceeds 77 tokens is cut off."""
+        """Embed a caption, `1 77 width` float32; what exceeds 77 tokens is cut off.
+
+        Raises:
+            WeightsError: If the text encoder or its tokenizer is damaged.
+            MissingDependency: If transformers isn't installed.
+        """
         positions = self.encoder.config.positions
-        words: list[int] = self._tokenizer(caption, truncation=True, max_length=positions).input_ids
+        words: list[int] = self.tokenizer(caption, truncation=True, max_length=positions).input_ids
         ids = torch.zeros(1, positions, dtype=torch.long)
         ids[0, : len(words)] = torch.tensor(words)
         embedding: Tensor = self.encoder(ids)

@@ -1,0 +1,86 @@
+"""Loading a model as the flags say."""
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from pullmatte.cli import console
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pullmatte.models.protocol import Opacity
+    from pullmatte.sessions.load import Matter
+
+
+def load_matter(
+    model: str,
+    *,
+    device: str,
+    dtype: str | None = None,
+    second: str | None = None,
+    tiles: bool = False,
+    fit: str | None = None,
+    size: int | None = None,
+) -> "Matter":
+    """Load what the flags name.
+
+    Args:
+        model: ``--model``, a name or a path.
+        device: ``--device``.
+        dtype: ``--dtype``.
+        second: ``--matter``.
+        tiles: ``--tiles``.
+        fit: ``--fit``; only models that have such a setting take it.
+        size: ``--size`` in pixels, likewise.
+
+    Raises:
+        PullmatteError: If there is no such model, or it can't be run so.
+    """
+    from pullmatte.sessions.load import load
+
+    given: dict[str, Any] = {"fit": fit, "size_px": size}
+    options = {name: value for name, value in given.items() if value is not None}
+    return load(model, device=device, dtype=dtype, matter=second, tiles=tiles, **options)
+
+
+def load_for_video(model: str, *, device: str, dtype: str | None, second: str | None) -> "Matter":
+    """Load what shall track through a clip; refuse, before that takes time, what doesn't.
+
+    Args:
+        model: ``--model``, a name or a path.
+        device: ``--device``.
+        dtype: ``--dtype``.
+        second: ``--matter``.
+
+    Raises:
+        PullmatteError: If there is no such model, or it can't be run so.
+    """
+    from pullmatte.models import MODELS
+    from pullmatte.sessions.building import find_model
+    from pullmatte.sessions.load import check_video
+
+    # Whether its weights are here doesn't matter before it is known to track.
+    check_video(MODELS[model] if model in MODELS else find_model(model)[0])
+    return load_matter(model, device=device, dtype=dtype, second=second)
+
+
+def announcement(
+    matter: "Matter", note: str, *, quiet: bool, opacity: "Opacity" = "auto"
+) -> "Callable[[], None]":
+    """Return what says, once called, which model runs, where and on what terms.
+
+    Args:
+        matter: The model.
+        note: What else to say.
+        quiet: Whether to say nothing at all.
+        opacity: ``--opacity``.
+    """
+    return partial(
+        console.start_line,
+        matter.spec,
+        note,
+        quiet=quiet,
+        opacity=opacity,
+        device=matter.device,
+        dtype=matter.dtype,
+    )

@@ -1,0 +1,145 @@
+"""``pullmatte models``: list, path, convert; pull is tested where the hub is."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from pullmatte.cli.app import run
+from pullmatte.models import MODELS
+
+_path = Path(__file__).parents[1] / "models" / "sdmatte" / "released.py"
+_spec = importlib.util.spec_from_file_location("released", _path)
+released = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(released)
+
+
+@pytest.fixture(autouse=True)
+def own_home(monkeypatch, tmp_path):
+    monkeypatch.setenv("PULLMATTE_HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture
+def source(tmp_path):
+    return released.write(tmp_path / "from" / "SDMatte.pth", released.weights())
+
+
+def lines(capsys):
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_list_says_what_the_licence_passes_on(capsys):
+    assert run(["models", "list"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "use restrictions" in out
+    assert "https://huggingface.co/LongfeiHuang/SDMatte" in out
+    assert "pullmatte models pull litesdmatte" in out
+
+
+def test_list_as_json_is_complete(capsys):
+    assert run(["models", "list", "--json"]) == 0
+    records = {record["name"]: record for record in lines(capsys)}
+    assert records.keys() == MODELS.keys()
+    assert records["classical"]["ready"]
+    assert not records["sdmatte"]["ready"]
+    assert records["sdmatte"]["download_bytes"] == 12_100_000_000
+    assert records["sdmatte-plus"]["prompts"] == ["box"]
+
+
+def test_path_says_where_weights_would_be(tmp_path, capsys):
+    assert run(["models", "path", "sdmatte"]) == 0
+    out, err = capsys.readouterr()
+    assert out == f"{tmp_path / 'home' / 'models' / 'sdmatte'}\n"
+    assert err == "sdmatte isn't there yet: pullmatte models pull sdmatte\n"
+    assert run(["models", "path"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 3
+    assert not (tmp_path / "home").exists()
+
+
+def test_convert_installs_and_reports(source, tmp_path, capsys):
+    assert run(["models", "convert", "sdmatte", str(source)]) == 0
+    err = capsys.readouterr().err
+    folder = tmp_path / "home" / "models" / "sdmatte"
+    assert f"pullmatte: {folder}: 627 tensors, 2.5 M parameters, float32" in err
+    assert "use restrictions" in err
+    assert "all zero" not in err
+    assert run(["models", "path", "sdmatte"]) == 0
+    assert capsys.readouterr().err == ""
+    assert run(["models", "list"]) == 0
+    assert "3.8 GB of weights, here" in " ".join(capsys.readouterr().out.split())
+
+
+def test_convert_tells_of_dead_weights(tmp_path, capsys):
+    tensors = released.weights()
+    for kind in ("bbox", "point"):
+        name = f"unet.{kind}_embedding.linear_1.weight"
+        tensors[name] = torch.zeros_like(tensors[name])
+    source = released.write(tmp_path / "SDMatte.pth", tensors)
+    assert run(["models", "convert", "sdmatte", str(source), str(tmp_path / "o"), "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert "all zero for " in err
+    assert sorted(json.loads(out)["dead"]) == ["box", "points"]
+
+
+def test_convert_takes_a_precision(source, tmp_path, capsys):
+    words = ["models", "convert", "sdmatte", str(source), str(tmp_path / "o"), "-q", "--json"]
+    assert run([*words, "--dtype", "bfloat16"]) == 0
+    (record,) = lines(capsys)
+    assert record["dtype"] == "bfloat16"
+    assert record["folder"] == str(tmp_path / "o")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["path", "sdmat"], "unknown model 'sdmat'"),
+        (["path", "classical"], "has no weights to fetch: those with weights are sdmatte"),
+        (["pull", "classical"], "has no weights to fetch"),
+        (["convert", "classical", "x.pth"], "has no weights to fetch"),
+        (["convert", "sdmatte", "x.pth"], "x.pth: no such file"),
+        (["convert", "sdmatte", "x.pth", "--dtype", "int8"], "dtype 'int8': give float32"),
+        (["convert", "sdmatte"], "Missing argument"),
+    ],
+)
+def test_bad_words_are_one_line(words, says, capsys):
+    assert run(["models", *words]) == 2
+    err = capsys.readouterr().err
+    assert says in err
+    assert len(err.splitlines()) == 1
+
+
+def process(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PULLMATTE_HOME": str(folder)}
+    return subprocess.run(
+        [sys.executable, "-c", f"import sys; {code}"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("absent", ["torch", "diffusers", "huggingface_hub"])
+def test_a_missing_extra_is_named(absent, tmp_path):
+    done = process(
+        f"sys.modules[{absent!r}] = None; from pullmatte.cli.app import run; "
+        "sys.exit(run(['models', 'pull', 'sdmatte', '-q']))",
+        tmp_path,
+    )
+    assert done.returncode == 2
+    assert done.stderr == "pullmatte: this model needs torch: pip install 'pullmatte[torch]'\n"
+
+
+def test_listing_loads_no_heavy_library(tmp_path):
+    done = process(
+        "from pullmatte.cli.app import run; run(['models', 'list']); run(['models', 'path']); "
+        "sys.exit(len({'torch', 'huggingface_hub', 'safetensors', 'diffusers'} & "
+        "set(sys.modules)))",
+        tmp_path,
+    )
+    assert done.returncode == 0
