@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pullmatte.models.sdmatte.config import AutoencoderConfig, SDMatteConfig, UNetConfig
 from pullmatte.models.sdmatte.network import SDMatteNetwork
-from pullmatte.models.sdmatte.text_embedding import TextConfig, TextEncoder
+from pullmatte.models.sdmatte.text_embedding import TextConfig, make_text_encoder
 from pullmatte.models.sdmatte.upstream import to_released
 
 TEXT = TextConfig(width=64, layers=2, heads=1, hidden=128, vocabulary=64)
@@ -21,7 +21,7 @@ TINY_LITE = SDMatteConfig(_UNET, AutoencoderConfig("tiny", (8, 8, 8, 8), scale=1
 def text_encoder(config: TextConfig = TEXT, seed: int = 1) -> dict[str, Tensor]:
     """Random weights of a text encoder, under transformers-4 names."""
     torch.manual_seed(seed)
-    state = TextEncoder(config).state_dict()
+    state = make_text_encoder(config).state_dict()
     return {
         f"text_encoder.text_model.{name}": torch.randn_like(value) * 0.05 + ("norm" in name)
         for name, value in state.items()

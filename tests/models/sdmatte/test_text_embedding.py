@@ -10,9 +10,10 @@ from pullmatte.errors import WeightsError
 from pullmatte.models.sdmatte.text_embedding import (
     CaptionEncoder,
     TextConfig,
-    TextEncoder,
     build_text_encoder,
     embed_empty,
+    embed_ids,
+    make_text_encoder,
 )
 
 TINY = TextConfig(width=128, layers=3, heads=2, hidden=256, vocabulary=64)
@@ -20,7 +21,7 @@ TINY = TextConfig(width=128, layers=3, heads=2, hidden=256, vocabulary=64)
 
 def random_weights(config=TINY):
     torch.manual_seed(3)
-    state = TextEncoder(config).state_dict()
+    state = make_text_encoder(config).state_dict()
     return {k: torch.randn_like(v) * 0.1 + ("norm" in k) for k, v in state.items()}
 
 
@@ -90,7 +91,7 @@ def test_captions_are_embedded_with_zeros_after_the_end(kept):
     captions = CaptionEncoder(kept)
     ids = torch.zeros(1, 77, dtype=torch.long)
     ids[0, :4] = torch.tensor([62, 4, 7, 63])
-    torch.testing.assert_close(captions.embed("A  cat"), captions.encoder(ids))
+    torch.testing.assert_close(captions.embed("A  cat"), embed_ids(captions.encoder, ids))
     torch.testing.assert_close(captions.embed(""), embed_empty(random_weights()))
 
 

@@ -8,7 +8,7 @@ import torch
 from pullmatte.errors import WeightsError
 from pullmatte.models.sdmatte.config import LITESDMATTE, SDMATTE
 from pullmatte.models.sdmatte.network import SDMatteNetwork
-from pullmatte.models.sdmatte.text_embedding import TextConfig, TextEncoder
+from pullmatte.models.sdmatte.text_embedding import TextConfig, make_text_encoder
 from pullmatte.models.sdmatte.upstream import clean, remap, to_ours, to_released
 
 
@@ -23,7 +23,8 @@ def test_full_size_networks_have_every_released_tensor(shared, name, config, ten
     assert len(names.network) + len(names.text_encoder) == len(shapes) == tensors
     assert names.unknown == ()
     with torch.device("meta"):
-        network, text = SDMatteNetwork(config).state_dict(), TextEncoder(TextConfig()).state_dict()
+        network = SDMatteNetwork(config).state_dict()
+        text = make_text_encoder(TextConfig()).state_dict()
     assert network.pop("text_embedding").shape == (1, 77, 1024)
     for ours, mapped in ((network, names.network), (text, names.text_encoder)):
         assert {k: tuple(v.shape) for k, v in ours.items()} == {

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from pullmatte.errors import MissingDependency, WeightsError
+from pullmatte.errors import WeightsError
 from pullmatte.models.weights import load_strictly, read_shards
 
 FOLDER = "text_encoder"
@@ -78,91 +78,36 @@ class TextConfig:
         return ids
 
 
-class _Embeddings(nn.Module):
-    def __init__(self, config: TextConfig) -> None:
-        super().__init__()
-        self.token_embedding = nn.Embedding(config.vocabulary, config.width)
-        self.position_embedding = nn.Embedding(config.positions, config.width)
+def make_text_encoder(config: TextConfig) -> Any:
+    """Make a text encoder with random weights; on the meta device it takes no memory for them.
 
-    def forward(self, ids: Tensor) -> Tensor:
-        tokens: Tensor = self.token_embedding(ids)
-        return tokens + self.position_embedding.weight[: ids.shape[1]]
-
-
-class _Attention(nn.Module):
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.q_proj, self.k_proj = nn.Linear(width, width), nn.Linear(width, width)
-        self.v_proj, self.out_proj = nn.Linear(width, width), nn.Linear(width, width)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        q, k, v = (
-            projection(tokens).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            for projection in (self.q_proj, self.k_proj, self.v_proj)
-        )
-        mixed = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
-        out: Tensor = self.out_proj(mixed.transpose(1, 2).flatten(-2))
-        return out
-
-
-class _FeedForward(nn.Module):
-    def __init__(self, width: int, hidden: int) -> None:
-        super().__init__()
-        self.fc1, self.fc2 = nn.Linear(width, hidden), nn.Linear(hidden, width)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        out: Tensor = self.fc2(functional.gelu(self.fc1(tokens)))
-        return out
-
-
-class _Layer(nn.Module):
-    def __init__(self, config: TextConfig) -> None:
-        super().__init__()
-        self.layer_norm1 = nn.LayerNorm(config.width)
-        self.self_attn = _Attention(config.width, config.heads)
-        self.layer_norm2 = nn.LayerNorm(config.width)
-        self.mlp = _FeedForward(config.width, config.hidden)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        tokens = tokens + self.self_attn(self.layer_norm1(tokens))
-        out: Tensor = tokens + self.mlp(self.layer_norm2(tokens))
-        return out
-
-
-class _Layers(nn.Module):
-    def __init__(self, config: TextConfig) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(_Layer(config) for _ in range(config.layers))
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        for layer in self.layers:
-            tokens = layer(tokens)
-        return tokens
-
-
-class TextEncoder(nn.Module):
-    """The text half of a CLIP; its parts have the released names, without prefix.
-
-    Source: Radford et al. 2021, section 2.4: pre-norm transformer, causal attention.
+    Returns:
+        transformers' module, whose tensors have the released names without prefix.
     """
+    model = CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=config.vocabulary,
+            hidden_size=config.width,
+            intermediate_size=config.hidden,
+            num_hidden_layers=config.layers,
+            num_attention_heads=config.heads,
+            max_position_embeddings=config.positions,
+            hidden_act="gelu",
+            bos_token_id=config.vocabulary - 2,
+            eos_token_id=config.vocabulary - 1,
+        )
+    )
+    # transformers 4 keeps the tensors one level deeper than 5.
+    encoder = getattr(model, "text_model", model)
+    for module in encoder.modules():
+        if "position_ids" in module._buffers:
+            # It isn't in any file, so that on the meta device nothing would give it a value.
+            places = torch.arange(config.positions, device="cpu")[None]
+            module.register_buffer("position_ids", places, persistent=False)
+    return encoder
 
-    def __init__(self, config: TextConfig) -> None:
-        """Build it, with random weights or on the meta device."""
-        super().__init__()
-        self.config = config
-        self.embeddings = _Embeddings(config)
-        self.encoder = _Layers(config)
-        self.final_layer_norm = nn.LayerNorm(config.width)
 
-    @torch.no_grad()
-    def forward(self, ids: Tensor) -> Tensor:
-        """Embed token ids, `B n`, as `B n width`: last hidden states after the final norm."""
-        out: Tensor = self.final_layer_norm(self.encoder(self.embeddings(ids)))
-        return out
-
-
-def build_text_encoder(tensors: Mapping[str, Tensor]) -> TextEncoder:
+def build_text_encoder(tensors: Mapping[str, Tensor]) -> Any:
     """Build a text encoder around its weights, without copying them.
 
     Args:
@@ -173,9 +118,16 @@ def build_text_encoder(tensors: Mapping[str, Tensor]) -> TextEncoder:
     """
     config = TextConfig.of_shapes({name: tuple(value.shape) for name, value in tensors.items()})
     with torch.device("meta"):
-        encoder = TextEncoder(config)
+        encoder = make_text_encoder(config)
     load_strictly(encoder, tensors, "text encoder")
     return encoder.eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def embed_ids(encoder: Any, ids: Tensor) -> Tensor:
+    """Embed token ids, `B n`, as `B n width`: last hidden states after the final norm."""
+    embedding: Tensor = encoder(ids).last_hidden_state
+    return embedding
 
 
 def embed_empty(tensors: Mapping[str, Tensor]) -> Tensor:
@@ -184,9 +136,8 @@ def embed_empty(tensors: Mapping[str, Tensor]) -> Tensor:
     Raises:
         WeightsError: If they aren't exactly a text encoder's.
     """
-    encoder = build_text_encoder(tensors).float()
-    embedding: Tensor = encoder(encoder.config.empty_ids())
-    return embedding
+    config = TextConfig.of_shapes({name: tuple(value.shape) for name, value in tensors.items()})
+    return embed_ids(build_text_encoder(tensors).float(), config.empty_ids())
 
 
 class CaptionEncoder:
@@ -215,7 +166,7 @@ class CaptionEncoder:
         return (folder / FOLDER).is_dir()
 
     @cached_property
-    def encoder(self) -> TextEncoder:
+    def encoder(self) -> Any:
         """The text encoder, in float32."""
         return build_text_encoder(read_shards(self._folder)).float()
 
@@ -229,14 +180,12 @@ class CaptionEncoder:
 
         Raises:
             WeightsError: If the text encoder or its tokenizer is damaged.
-            MissingDependency: If transformers isn't installed.
         """
-        positions = self.encoder.config.positions
+        positions = self.encoder.config.max_position_embeddings
         words: list[int] = self.tokenizer(caption, truncation=True, max_length=positions).input_ids
         ids = torch.zeros(1, positions, dtype=torch.long)
         ids[0, : len(words)] = torch.tensor(words)
-        embedding: Tensor = self.encoder(ids)
-        return embedding
+        return embed_ids(self.encoder, ids)
 
 
 def load_tokenizer(folder: Path) -> Any:
@@ -244,14 +193,7 @@ def load_tokenizer(folder: Path) -> Any:
 
     Raises:
         WeightsError: If they can't be read.
-        MissingDependency: If transformers isn't installed.
     """
-    try:
-        from transformers import CLIPTokenizer
-    except ImportError as error:
-        raise MissingDependency(
-            "captions need transformers: pip install transformers, or leave the caption out"
-        ) from error
     try:
         return CLIPTokenizer.from_pretrained(str(folder), local_files_only=True)
     except Exception as error:
