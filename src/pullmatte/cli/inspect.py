@@ -1,12 +1,13 @@
 """``pullmatte models inspect``: what prompts do inside the network, as one picture."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from pullmatte.cli import console
 from pullmatte.cli import options as o
+from pullmatte.cli.loading import announcement, load_matter
 from pullmatte.cli.prompt_flags import files_read, parse_prompts
 from pullmatte.errors import PullmatteError, WriteError
 from pullmatte.prompts import DEFAULT_OBJECT, Prompt
@@ -28,17 +29,16 @@ def inspect_command(
     model: o.ModelName = "sdmatte",
     opacity: o.OpacityName = "opaque",
     device: o.Device = "auto",
-    dtype: Annotated[
-        str | None, typer.Option("--dtype", help="Precision; the model's own if not given.")
-    ] = None,
-    size: Annotated[
-        int | None, typer.Option("--size", metavar="PX", help="Side of the network's square.")
-    ] = None,
+    dtype: o.Dtype = None,
+    fit: o.Fit = None,
+    size: o.Size = None,
     quiet: o.Quiet = False,
 ) -> int:
     """Draw where SDMatte's attention may look for a prompt, and where it does look."""
     said = parse_prompts(point or (), box or (), mask or (), trimap or (), prompts)
     known = console.as_opacity(opacity)
+    if known == "auto":
+        raise PullmatteError("--opacity auto: one pass is looked into; give opaque or transparent")
     output = destination or source.with_name(f"{source.stem}_attention.png")
     if output.suffix.lower() != ".png":
         raise WriteError(f"{output}: the picture is a PNG; name it so")
@@ -46,22 +46,18 @@ def inspect_command(
     from pullmatte.io.atomic import refuse_input
     from pullmatte.io.image import read_image
     from pullmatte.sessions.image import or_whole_frame
-    from pullmatte.sessions.load import load
 
     refuse_input(output, source, *files_read(mask or (), trimap or (), prompts))
     image = read_image(source)
     height, width = image.shape[:2]
     said.check(width, height)
-    options: dict[str, Any] = {} if size is None else {"size_px": size}
-    matter = load(model, device=device, dtype=dtype, **options)
+    matter = load_matter(model, device=device, dtype=dtype, fit=fit, size=size)
 
     from pullmatte.eval.attention_sheet import write_attention_sheet
     from pullmatte.models.sdmatte.inspection import inspect, require_inspectable
 
-    if known == "auto":
-        raise PullmatteError("--opacity auto: one pass is looked into; give opaque or transparent")
     looked_into = require_inspectable(matter.model)
-    console.start_line(matter.spec, "", quiet=quiet, opacity=known)
+    announcement(matter, "inspection", quiet=quiet, opacity=known)()
     encoded = looked_into.encode(image)
     found = {}
     for name, prompt in (said.on_frame(0) or {DEFAULT_OBJECT: Prompt()}).items():

@@ -11,6 +11,7 @@ Source: SDMatte, section 3.1: visual prompts pass the autoencoder like images.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -18,14 +19,13 @@ from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
 from pullmatte.models.sdmatte.autoencoder_strips import (
-    Counts,
-    convolve,
     encode_mean,
-    group_affine,
     middle,
     posterior_mean,
     resnets,
 )
+from pullmatte.models.sdmatte.group_moments import Counts, group_affine
+from pullmatte.models.sdmatte.strip_convolution import convolve
 
 Run = tuple[int, int]
 # Above this share of the full map's pixels at full size the detour doesn't pay.
@@ -65,7 +65,7 @@ class Lines:
         stands_for = torch.arange(size)
         for begin, end in runs:
             stands_for[begin + convolutions : max(begin, end - convolutions)] = begin + convolutions
-        kept, place, counts = stands_for.unique(return_inverse=True, return_counts=True)
+        kept, place, counts = torch.unique(stands_for, return_inverse=True, return_counts=True)
         return cls(size, runs, kept, counts.double(), place)
 
     def halved(self, before: int, after: int) -> "Lines":
@@ -148,7 +148,7 @@ def equal_neighbours(plane: Tensor) -> tuple[Run, ...]:
     """Return the runs, (begin, end), of two and more equal rows that follow each other."""
     changes = (plane[1:] != plane[:-1]).any(dim=1).nonzero().flatten() + 1
     edges = [0, *changes.tolist(), plane.shape[0]]
-    return tuple((a, b) for a, b in zip(edges[:-1], edges[1:], strict=True) if b - a > 1)
+    return tuple((a, b) for a, b in pairwise(edges) if b - a > 1)
 
 
 def halve_lines(x: Tensor, layer: nn.Conv2d, rows: Tensor, columns: Tensor) -> Tensor:

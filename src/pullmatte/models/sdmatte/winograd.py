@@ -48,7 +48,7 @@ class Plan:
     synthesis: Tensor
 
 
-def _squared(matrix: NDArray[np.float64]) -> Tensor:
+def _squared(matrix: NDArray[np.floating]) -> Tensor:
     return torch.from_numpy(np.kron(matrix, matrix)).float().contiguous()
 
 
@@ -156,7 +156,10 @@ class TileConvolution:
             tiles += self.bias
         height, width = out.shape[:2]
         if height == down * block and width == across * block:
-            target = out.unflatten(1, (across, block)).unflatten(0, (down, block))
+            shape = (down, block, across, block, outputs)
+            row, column, channel = out.stride()
+            strides = (block * row, row, block * column, column, channel)
+            target = out.as_strided(shape, strides)
             source = tiles.permute(2, 0, 3, 1, 4)
         else:
             target = out
