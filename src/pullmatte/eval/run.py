@@ -86,7 +86,7 @@ def evaluate(
     data = _opened(dataset, protocol)
     matter = load(model) if isinstance(model, str) else model
     settings = Settings(
-        model=matter.spec.name,
+        model=matter.label,
         licence=matter.spec.licence,
         dataset=data.name,
         layout=data.layout.name,
@@ -156,9 +156,7 @@ def _opened(dataset: str | Path | Dataset, protocol: str) -> Dataset:
 
 
 def _has_captions(matter: Matter, data: Dataset) -> bool:
-    # Weights that were converted without their text encoder answer every caption with an error.
-    able = matter.spec.captions and getattr(matter.model, "captioner", True) is not None
-    return able and any(sample.caption for sample in data.samples)
+    return matter.captions and any(sample.caption for sample in data.samples)
 
 
 def _no_progress(_done: int, _total: int) -> None:

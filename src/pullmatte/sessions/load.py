@@ -146,7 +146,8 @@ def load(
     if other is not None:
         near = device if device.partition(":")[0] in other.devices else "auto"
         spec, model = _joined(spec, model, load(fspath(matter or ""), device=near))
-    return Matter(spec, model, device=place, dtype=precision, options=options, captions=captions)
+    said = options if fspath(name) in MODELS else {**options, "weights": fspath(name)}
+    return Matter(spec, model, device=place, dtype=precision, options=said, captions=captions)
 
 
 def check_video(spec: ModelSpec) -> None:

@@ -85,6 +85,21 @@ class SDMatteModel:
         self.options = options or SDMatteOptions()
         self.captioner = captioner
 
+    @property
+    def dtype(self) -> str:
+        """Precision, as torch names it."""
+        return str(self.network.dtype).removeprefix("torch.")
+
+    @property
+    def size_px(self) -> int:
+        """Side of the square that the network looks at."""
+        return self.network.config.size_px
+
+    @property
+    def captions(self) -> bool:
+        """Whether captions are possible: the text encoder was kept."""
+        return self.captioner is not None
+
     @torch.inference_mode()
     def encode(self, image: Image) -> Encoded:
         """Encode an image, `H W 3` float32 in [0, 1]."""
