@@ -172,6 +172,7 @@ class CaptionMatter(FakeMatter):
     def __init__(self):
         super().__init__()
         self.spec = replace(self.spec, captions=True)
+        self.captions = True
         self.seen = []
 
     def open_image(self, image, **options):
@@ -221,7 +222,7 @@ def test_captions_stay_away_from_other_runs(folder, matter, captions):
 
 def test_captions_stay_away_from_weights_without_text_encoder(folder):
     matter = CaptionMatter()
-    matter.model.captioner = None
+    matter.captions = False
     run = evaluate(matter, captioned(folder), out=folder.parent / "out", prompts=("box",))
     assert (run.settings.captions, matter.seen) == (False, [None] * 3)
 

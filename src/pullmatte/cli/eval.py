@@ -36,6 +36,10 @@ Trimaps = Annotated[
     typer.Option("--trimaps", metavar="FOLDER", help="Other trimaps in the data set: trimap2."),
 ]
 Opacity = Annotated[str, typer.Option("--opacity", help="dataset, auto, opaque or transparent.")]
+Captions = Annotated[
+    bool,
+    typer.Option("--captions/--no-captions", help="Tell the model the data set's captions."),
+]
 Out = Annotated[
     Path | None,
     typer.Option(
@@ -61,6 +65,7 @@ def eval_command(
     layout: LayoutName = None,
     trimaps: Trimaps = None,
     opacity: Opacity = "dataset",
+    captions: Captions = True,
     out: Out = None,
     resume: Resume = True,
     worst: Worst = 0,
@@ -101,6 +106,7 @@ def eval_command(
             protocol=protocol,
             point_count=points,
             opacity=known_opacity,
+            captions=captions,
             resume=resume,
             limit=limit,
             progress=console.announced(bar, begin),
