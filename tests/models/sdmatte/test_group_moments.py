@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from pullmatte.models.sdmatte import group_moments
 from pullmatte.models.sdmatte.group_moments import group_affine
 
 
@@ -63,9 +64,13 @@ def test_channel_slice_equals_its_copy() -> None:
     torch.testing.assert_close(group_affine(x, norm), group_affine(x.contiguous(), norm))
 
 
+@pytest.mark.parametrize("values_per_strip", [1, 70, 1 << 16])
 @torch.no_grad()
-def test_counts_stand_for_repeated_lines() -> None:
+def test_counts_stand_for_repeated_lines(
+    monkeypatch: pytest.MonkeyPatch, values_per_strip: int
+) -> None:
+    monkeypatch.setattr(group_moments, "_COUNTED_STRIP_VALUES", values_per_strip)
     x, rows, columns = torch.randn(3, 4, 8), torch.tensor([1, 50, 2]), torch.tensor([7, 1, 1, 90])
     full = x.repeat_interleave(rows, 0).repeat_interleave(columns, 1)
     counted = group_affine(x, norm_of(8, 4), (rows.double(), columns.double()))
-    torch.testing.assert_close(counted, group_affine(full, norm_of(8, 4)))
+    torch.testing.assert_close(counted, group_affine(full, norm_of(8, 4)), atol=2e-6, rtol=1e-5)
