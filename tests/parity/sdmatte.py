@@ -17,6 +17,7 @@ from pullmatte.models.sdmatte.network import Output, PromptBatch, SDMatteNetwork
 from pullmatte.models.sdmatte.upstream import to_ours
 from pullmatte.models.weights import load_strictly
 
+RECORD = Path(__file__).resolve().parents[3] / "shared" / "parity" / "sdmatte"
 # Recorded name → input names of the map and its coordinates, and our kind.
 CASES = {
     "box": ("in.bbox_mask", "in.bbox_coords", "box"),
@@ -62,8 +63,9 @@ def build(file: Path, tensors: dict[str, Tensor]) -> SDMatteNetwork:
 
 
 def config_of(file: Path, tensors: dict[str, Tensor]) -> SDMatteConfig:
-    """Read the sizes that stand beside the file, and take the rest as released."""
-    record = json.loads((file.parent / "tiny_configs.json").read_text())
+    """Read the sizes that stand beside the file, or the record's, and take the rest as released."""
+    beside = file.parent / "tiny_configs.json"
+    record = json.loads((beside if beside.is_file() else RECORD / beside.name).read_text())
     is_lite = "vae.quant_conv.weight" not in tensors
     unet, vae = (record["litesdmatte" if is_lite else "sdmatte"][part] for part in ("unet", "vae"))
     return SDMatteConfig(
