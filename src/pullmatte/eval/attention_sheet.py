@@ -84,8 +84,8 @@ def _block(image: Plane, name: str, prompt: Prompt, seen: "Inspection") -> Image
         for side, weight in seen.self_attention.items()
     ]
     for layer in seen.cross_attention:
-        what = "prompt's tokens" if layer.reads == "visual prompt" else "all but the first token"
-        label = f"{layer.layer}: attends to {what}"
+        what = "to the prompt" if layer.reads == "visual prompt" else "beyond token 1"
+        label = f"{layer.layer}: attention {what}"
         tiles.append((_with_range(label, layer.weight), _heat(small, _stretched(layer.weight))))
         if layer.received is not None:
             tiles.append((f"{layer.layer}: which tokens are read", _heat(small, layer.received)))

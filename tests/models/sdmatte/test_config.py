@@ -32,6 +32,38 @@ def test_impossible_values_are_refused(field: str, value: float, said: str) -> N
         SDMatteConfig(**{field: value})  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("part", "field", "value"),
+    [
+        ("unet", "channels", 7),
+        ("unet", "channels", [320, 640, 1280]),
+        ("unet", "norm_groups", 0),
+        ("unet", "heads", [0, 10, 20, 20]),
+        ("unet", "heads", [3, 10, 20, 20]),
+        ("unet", "layers_per_block", "2"),
+        ("autoencoder", "kind", "foo"),
+        ("autoencoder", "scale", "x"),
+        ("masked_self_attention", "down", "no"),
+        (None, "unet", ["channels"]),
+        (None, "masked_self_attention", {"down": True}),
+        (None, "embedding_layers", "foo"),
+        (None, "minimum_points", -5),
+        (None, "point_sigma_px", 0),
+        (None, "mask_penalty", "much"),
+        (None, "size_px", 128.0),
+        (None, "size_px", 1_000_000),
+    ],
+)
+def test_damaged_record_is_one_line_that_names_the_field(
+    part: str | None, field: str, value: object
+) -> None:
+    record = SDMATTE.to_dict()
+    (record if part is None else record[part])[field] = value
+    with pytest.raises(PullmatteError, match=field.replace("size_px", "size")) as raised:
+        SDMatteConfig.from_dict(json.loads(json.dumps(record)))
+    assert "\n" not in str(raised.value)
+
+
 def test_unknown_field_is_named() -> None:
     record = SDMATTE.to_dict()
     record["unet"]["depth"] = 3

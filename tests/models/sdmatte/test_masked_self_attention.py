@@ -14,6 +14,7 @@ from pullmatte.models.sdmatte.masked_self_attention import (
     fit_bias,
     visible_keys,
 )
+from pullmatte.models.sdmatte.prompt_maps import points_map
 
 
 @pytest.fixture
@@ -104,14 +105,22 @@ def test_empty_prompt_masks_nothing(layer: Attention, tokens: Tensor) -> None:
 def test_infinite_penalty_is_a_hard_mask(layer: Attention, tokens: Tensor) -> None:
     maps = torch.full((2, 1, 512, 512), 0.999)
     maps[0, :, :200, :200] = 1
-    bias = attention_bias(maps, math.inf)
-    assert torch.isneginf(bias[1]).all()
-    ours = layer(tokens, attention_mask=bias)
-    assert torch.isfinite(ours).all()
+    ours = layer(tokens, attention_mask=attention_bias(maps, math.inf))
     hard = torch.where(maps == 1, maps, 0.0)
     expected = layer(tokens, attention_mask=attention_bias(hard))
     assert torch.allclose(ours[0], expected[0], atol=1e-6)
     assert torch.allclose(ours[1], layer(tokens)[1], atol=1e-6)
+
+
+@pytest.mark.parametrize("side", [64, 16])
+def test_infinite_penalty_leaves_a_points_nearest_place(side: int) -> None:
+    spot = points_map((512, 512), [(203, 131)], 17.5).values
+    bias = attention_bias(torch.from_numpy(spot)[None, None], math.inf)
+    kept, index = visible_keys(fit_bias(bias, side * side))
+    seen = (kept[0, 0] > -100).nonzero().flatten()
+    places = seen if index is None else index[0, seen]
+    column, row = round(203 / 512 * side), round(131 / 512 * side)
+    assert places.tolist() == [row * side + column]
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

@@ -131,6 +131,38 @@ def test_answer_that_isnt_finite_is_refused(
         model.predict(model.encode(photo), BOX)
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+        MemoryError(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_lack_of_memory_is_one_line(
+    build: Callable[..., SDMatteNetwork], photo: Image, error: Exception
+) -> None:
+    def fail(*_: Any) -> None:
+        raise error
+
+    model = SDMatteModel(build())
+    encoded = model.encode(photo)
+    model.network.unet.conv_in.register_forward_hook(fail)
+    with pytest.raises(PullmatteError, match="out of memory on cpu at size 128 in float32"):
+        model.predict(encoded, BOX)
+
+
+def test_other_errors_keep_their_traceback(
+    build: Callable[..., SDMatteNetwork], photo: Image
+) -> None:
+    model = SDMatteModel(build())
+    encoded = model.encode(photo)
+    model.network.unet.conv_in.weight = torch.nn.Parameter(torch.zeros(3), requires_grad=False)
+    with pytest.raises(RuntimeError, match="weight"):
+        model.predict(encoded, BOX)
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_stays_near(
     build: Callable[..., SDMatteNetwork], photo: Image, dtype: torch.dtype
@@ -142,7 +174,9 @@ def test_half_precision_stays_near(
     assert np.abs(alphas[0] - alphas[1]).mean() < 0.02
 
 
-@pytest.mark.parametrize("changed", [{"fit": "crop"}, {"batch_size": 0}, {"trimap_as": "box"}])
+@pytest.mark.parametrize(
+    "changed", [{"fit": "crop"}, {"batch_size": -1}, {"batch_size": 2.5}, {"trimap_as": "box"}]
+)
 def test_impossible_options_are_refused(changed: dict[str, Any]) -> None:
     with pytest.raises(PullmatteError, match=str(next(iter(changed.values())))):
         SDMatteOptions(**changed)

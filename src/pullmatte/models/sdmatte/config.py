@@ -11,6 +11,48 @@ from typing import Any, Literal, Self
 
 from pullmatte.errors import PullmatteError
 
+_LARGEST_PX = 8192
+
+
+def _require(fine: bool, config: object, name: str, expected: str) -> None:
+    if not fine:
+        raise PullmatteError(
+            f"{type(config).__name__}.{name} is {getattr(config, name)!r}: give {expected}"
+        )
+
+
+def _require_flags(config: object, *names: str) -> None:
+    for name in names:
+        _require(isinstance(getattr(config, name), bool), config, name, "true or false")
+
+
+def _require_choice(config: object, name: str, *choices: str) -> None:
+    _require(getattr(config, name) in choices, config, name, " or ".join(choices))
+
+
+def _require_counts(config: object, *names: str, least: int = 1) -> None:
+    for name in names:
+        value = getattr(config, name)
+        fine = type(value) is int and value >= least
+        _require(fine, config, name, f"a whole number, {least} or more")
+
+
+def _require_levels(config: object, name: str, *, divisible_by: int = 1) -> None:
+    value = getattr(config, name)
+    fine = (
+        isinstance(value, tuple)
+        and len(value) == 4
+        and all(type(each) is int and each > 0 and each % divisible_by == 0 for each in value)
+    )
+    of = f" that {divisible_by} divides" if divisible_by > 1 else ""
+    _require(fine, config, name, f"four whole numbers over 0{of}")
+
+
+def _require_number(config: object, name: str) -> None:
+    value = getattr(config, name)
+    fine = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+    _require(fine, config, name, "a number over 0")
+
 
 @dataclass(frozen=True)
 class BlockSwitch:
@@ -25,6 +67,10 @@ class BlockSwitch:
     down: bool
     mid: bool
     up: bool
+
+    def __post_init__(self) -> None:
+        """Refuse anything but yes and no."""
+        _require_flags(self, "down", "mid", "up")
 
     def __iter__(self) -> Iterator[bool]:
         return iter((self.down, self.mid, self.up))
@@ -47,6 +93,14 @@ class UNetConfig:
     layers_per_block: int = 2
     context_width: int = 1024
     norm_groups: int = 32
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that no U-Net can have."""
+        _require_counts(self, "layers_per_block", "context_width", "norm_groups")
+        _require_levels(self, "channels", divisible_by=self.norm_groups)
+        _require_levels(self, "heads")
+        fits = all(c % h == 0 for c, h in zip(self.channels, self.heads, strict=True))
+        _require(fits, self, "heads", "divisors of the channels")
 
     @property
     def condition_width(self) -> int:
@@ -71,6 +125,13 @@ class AutoencoderConfig:
     layers_per_block: int = 2
     norm_groups: int = 32
     scale: float = 0.18215
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that no autoencoder can have."""
+        _require_choice(self, "kind", "kl", "tiny")
+        _require_counts(self, "layers_per_block", "norm_groups")
+        _require_levels(self, "channels", divisible_by=self.norm_groups if self.kind == "kl" else 1)
+        _require_number(self, "scale")
 
 
 @dataclass(frozen=True)
@@ -118,12 +179,18 @@ class SDMatteConfig:
 
     def __post_init__(self) -> None:
         """Refuse what no network can be built from."""
-        if self.size_px < 64 or self.size_px % 64:
-            raise PullmatteError(f"size {self.size_px}: give a multiple of 64 pixels")
-        if len(self.unet.channels) != 4 or len(self.unet.heads) != 4:
-            raise PullmatteError("U-Net: give four widths and four numbers of heads")
-        if not self.mask_penalty > 0:
-            raise PullmatteError(f"mask_penalty {self.mask_penalty}: give a number over 0")
+        whole = type(self.size_px) is int and 64 <= self.size_px <= _LARGEST_PX
+        if not whole or self.size_px % 64:
+            raise PullmatteError(
+                f"size {self.size_px}: give a multiple of 64 pixels, at most {_LARGEST_PX}"
+            )
+        _require_flags(self, "coordinate_embedding", "opacity_embedding")
+        _require_choice(self, "embedding_layers", "mlp", "linear")
+        _require_choice(self, "visual_prompt_start", "copied", "zero")
+        _require_counts(self, "box_width", "points_width")
+        _require_counts(self, "minimum_points", least=0)
+        _require_number(self, "point_sigma_px")
+        _require_number(self, "mask_penalty")
 
     @property
     def latent_px(self) -> int:
@@ -158,18 +225,24 @@ class SDMatteConfig:
         for name, kind in parts.items():
             if name in values:
                 values[name] = _build(kind, name, values[name])
-        if "mask_penalty" in values:
-            values["mask_penalty"] = float(values["mask_penalty"])
+        if values.get("mask_penalty") == "inf":
+            values["mask_penalty"] = math.inf
         made: Self = _build(cls, "config", values)
         return made
 
 
 def _build(kind: type[Any], name: str, record: Mapping[str, Any]) -> Any:
+    if not isinstance(record, Mapping):
+        raise PullmatteError(f"{name} is {record!r}: give an object with its fields")
     known = [field.name for field in fields(kind)]
     unknown = sorted(set(record) - set(known))
     if unknown:
         raise PullmatteError(f"{name}: unknown field {unknown[0]!r}; known are {', '.join(known)}")
-    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in record.items()})
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in record.items()}
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise PullmatteError(f"{name}: {error}; it has {', '.join(known)}") from error
 
 
 SDMATTE = SDMatteConfig()

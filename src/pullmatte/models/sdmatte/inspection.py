@@ -138,7 +138,7 @@ def inspect(
         return fit.restore(np.asarray(large, np.float32))
 
     bias = None
-    if shown.masks_attention:
+    if shown.masks_attention and any(network.config.masked_self_attention):
         bias = attention_bias(values, network.config.mask_penalty)
     cross = tuple(
         CrossAttention(

@@ -3,13 +3,14 @@
 import math
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 # exp underflows in float32 below -104. A key so far below the best one could only count if its
 # own score were larger by the rest, some hundred times what trained attention gives.
 _REACH = 1000.0
+# So large that float32's smallest step of M below 1 counts for more than `_REACH`.
+_INFINITE = 1e12
 # Below so many keys, choosing them costs more than it saves.
 _WORTH = 1024
 
@@ -21,7 +22,8 @@ def attention_bias(prompt_map: Tensor, penalty: float = 10000.0) -> Tensor:
 
     Args:
         prompt_map: `B 1 S S` in [0, 1].
-        penalty: What stands for infinity; with `math.inf` only places where M is 1 are seen.
+        penalty: What stands for infinity. With `math.inf` each layer sees only the places where M
+            is largest, the limit of ever larger penalties.
 
     Returns:
         `B 1 N` float32, for the N places of the latent, row by row: the same for every query.
@@ -29,9 +31,7 @@ def attention_bias(prompt_map: Tensor, penalty: float = 10000.0) -> Tensor:
     Source: SDMatte, section 3.4, equations 3 and 4.
     """
     places = F.interpolate(prompt_map.float(), scale_factor=1 / 8, mode="nearest").flatten(2)
-    if math.isinf(penalty):
-        return torch.zeros_like(places).masked_fill(places < 1, -penalty)
-    return (1 - places) * -penalty
+    return (1 - places) * -min(penalty, _INFINITE)
 
 
 def fit_bias(bias: Tensor, tokens: int) -> Tensor:
@@ -52,10 +52,9 @@ def visible_keys(bias: Tensor) -> tuple[Tensor, Tensor | None]:
     Returns:
         The bias with its largest value at 0, which changes no softmax and keeps small differences
         in half precision; `B 1 M` of the kept keys. And their indices, `B M`, or None for all. A
-        row without any visible place gives 0 everywhere: it masks nothing.
+        row that is the same everywhere gives 0: it masks nothing.
     """
-    largest = bias.amax(-1, keepdim=True)
-    shifted = torch.where(largest.isinf(), 0.0, bias - largest)
+    shifted = bias - bias.amax(-1, keepdim=True)
     visible = shifted[:, 0] > -_REACH
     count = int(visible.sum(-1).max())
     if count == visible.shape[-1] or visible.shape[-1] < _WORTH:

@@ -1,10 +1,12 @@
 """SDMatte behind the models' common protocol: photos in, mattes out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -20,6 +22,8 @@ from pullmatte.models.sdmatte.prompt_maps import PromptMap, TrimapAs, make_promp
 from pullmatte.models.sdmatte.text_embedding import CaptionEncoder
 from pullmatte.prompts import Prompt
 
+_ACCELERATED_BATCH = 8
+_NO_MEMORY = ("out of memory", "can't allocate memory", "insufficient memory", "outofmemory")
 _FAINT = 0.05  # alpha under which a pixel belongs to no piece of the matte
 
 
@@ -45,12 +49,13 @@ class SDMatteOptions:
             proportions.
         trimap_as: A user's trimap is shown as a "mask" of all that isn't background, a kind of
             prompt that was trained; or as the "trimap" that the network could take, but never saw.
-        batch_size: Objects in one pass; more need more memory, and on a CPU save nothing.
+        batch_size: Objects in one pass; more need more memory. 0 means 1 on a CPU, where more save
+            nothing, and 8 elsewhere.
     """
 
     fit: FitKind = "squash"
     trimap_as: TrimapAs = "mask"
-    batch_size: int = 1
+    batch_size: int = 0
 
     def __post_init__(self) -> None:
         """Refuse values that can't be."""
@@ -58,8 +63,8 @@ class SDMatteOptions:
             raise PullmatteError(f"fit {self.fit!r}: give squash or pad")
         if self.trimap_as not in ("mask", "trimap"):
             raise PullmatteError(f"trimap_as {self.trimap_as!r}: give mask or trimap")
-        if self.batch_size < 1:
-            raise PullmatteError(f"batch_size {self.batch_size}: give 1 or more")
+        if type(self.batch_size) is not int or self.batch_size < 0:
+            raise PullmatteError(f"batch_size {self.batch_size}: give a whole number, 1 or more")
 
 
 class SDMatteModel:
@@ -102,11 +107,16 @@ class SDMatteModel:
 
     @torch.inference_mode()
     def encode(self, image: Image) -> Encoded:
-        """Encode an image, `H W 3` float32 in [0, 1]."""
+        """Encode an image, `H W 3` float32 in [0, 1].
+
+        Raises:
+            PullmatteError: If memory doesn't suffice for the network's square.
+        """
         height, width = image.shape[:2]
-        fit = Fit(width, height, self.network.config.size_px, self.options.fit)
-        square = torch.from_numpy(fit.image(image)).permute(2, 0, 1)[None]
-        return Encoded(fit, self.network.encode_image(square.to(self.network.device)))
+        fit = Fit(width, height, self.size_px, self.options.fit)
+        with self._enough_memory():
+            square = torch.from_numpy(fit.image(image)).permute(2, 0, 1)[None]
+            return Encoded(fit, self.network.encode_image(square.to(self.network.device)))
 
     def predict(
         self,
@@ -150,18 +160,36 @@ class SDMatteModel:
 
         Raises:
             PromptError: As for `predict`.
+            PullmatteError: If memory doesn't suffice, or the network's answer isn't finite.
         """
         text, size = self._text(caption), self.options.batch_size
+        if size == 0:
+            size = 1 if self.network.device.type == "cpu" else _ACCELERATED_BATCH
         for prompt in prompts:
             prompt.check(encoded.fit.width, encoded.fit.height)
         maps = [self.prompt_map(encoded, prompt) for prompt in prompts]
         answers: list[tuple[Plane, KnownOpacity | None]] = []
-        for start in range(0, len(maps), size):
-            answers += self._answers(encoded, maps[start : start + size], opacity, text)
+        with self._enough_memory():
+            for start in range(0, len(maps), size):
+                answers += self._answers(encoded, maps[start : start + size], opacity, text)
         return [
             _finish(alpha, taken, prompt, encoded.fit)
             for (alpha, taken), prompt in zip(answers, prompts, strict=True)
         ]
+
+    @contextmanager
+    def _enough_memory(self) -> Iterator[None]:
+        """Say in one line what to do when there isn't; torch and OpenCV each have their own way."""
+        try:
+            yield
+        except (MemoryError, RuntimeError, cv2.error) as error:
+            said = str(error).lower()
+            if not isinstance(error, MemoryError) and not any(word in said for word in _NO_MEMORY):
+                raise
+            raise PullmatteError(
+                f"out of memory on {self.network.device} at size {self.size_px} in {self.dtype}: "
+                "give a smaller size, dtype bfloat16 or float16, or a smaller batch_size"
+            ) from error
 
     def prompt_map(self, encoded: Encoded, prompt: Prompt) -> PromptMap:
         """Return what the network is shown and told of a prompt."""

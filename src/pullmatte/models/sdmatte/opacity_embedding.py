@@ -1,6 +1,5 @@
 """Opacity embedding: tells the U-Net whether the object is opaque or transparent."""
 
-import torch
 from diffusers.models.embeddings import get_timestep_embedding
 from torch import Tensor, nn
 
@@ -64,8 +63,3 @@ class OpacityEmbedding(nn.Module):
         """
         embedded: Tensor = self.mlp(sinusoid(opacity, self.width))
         return embedded
-
-
-def as_opacity(*, transparent: bool, device: torch.device | str = "cpu") -> Tensor:
-    """Return what the network is told of one object: `1` float32."""
-    return torch.tensor([0.0 if transparent else 1.0], device=device)

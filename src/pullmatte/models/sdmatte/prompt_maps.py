@@ -211,7 +211,7 @@ def _extent(box: Box, fit: Fit) -> Extent:
 
 
 def _span(first: float, end: float, low: int, high: int) -> tuple[int, int]:
-    at = min(max(math.floor(first + 0.5), low), max(high - 2, 0))
+    at = min(max(math.floor(first + 0.5), low), max(high - 2, low))
     return at, min(max(math.floor(end + 0.5) - 1, at + 1), max(high - 1, at + 1))
 
 
