@@ -9,6 +9,8 @@ from pullmatte.models.sdmatte.config import AutoencoderConfig
 from pullmatte.models.sdmatte.repeated_lines import encode_mean_of_map
 
 _LARGE_PX = 256
+# Side of a tile where memory is so short that the autoencoder works in tiles.
+_TILE_PX = 512
 
 
 class LatentCodec(nn.Module):
@@ -24,6 +26,16 @@ class LatentCodec(nn.Module):
         self.vae = _tiny(config) if config.kind == "tiny" else _kl(config)
         # Whether large pictures on a CPU go the sparing way: the same numbers up to rounding.
         self.sparing = True
+
+    def save_memory(self, *, tiling: bool) -> None:
+        """Take one image of a batch at a time, and with `tiling` one tile of it, which isn't exact.
+
+        Tiles have statistics of their own in each group norm, so alpha may step where they meet.
+        """
+        self.vae.enable_slicing()
+        if tiling:
+            self.vae.enable_tiling()
+            self.sparing = False
 
     def encode(self, image: Tensor) -> Tensor:
         """Encode images.
@@ -83,6 +95,7 @@ def _kl(config: AutoencoderConfig) -> AutoencoderKL:
         layers_per_block=config.layers_per_block,
         norm_num_groups=config.norm_groups,
         scaling_factor=config.scale,
+        sample_size=_TILE_PX,
     )
 
 

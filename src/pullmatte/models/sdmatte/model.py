@@ -51,11 +51,14 @@ class SDMatteOptions:
             prompt that was trained; or as the "trimap" that the network could take, but never saw.
         batch_size: Objects in one pass; more need more memory. 0 means 1 on a CPU, where more save
             nothing, and 8 elsewhere.
+        vae_tiling: Run the autoencoder in tiles of 512 pixels, for a graphics card that is short
+            of memory. It isn't exact; on a CPU there is no need of it.
     """
 
     fit: FitKind = "squash"
     trimap_as: TrimapAs = "mask"
     batch_size: int = 0
+    vae_tiling: bool = False
 
     def __post_init__(self) -> None:
         """Refuse values that can't be."""
@@ -89,6 +92,7 @@ class SDMatteModel:
         self.network = network.eval().requires_grad_(False)
         self.options = options or SDMatteOptions()
         self.captioner = captioner
+        self.network.codec.save_memory(tiling=self.options.vae_tiling)
 
     @property
     def dtype(self) -> str:
