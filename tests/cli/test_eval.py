@@ -1,6 +1,7 @@
 """``pullmatte eval`` from the command to its files, with the public stand-in model."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -40,6 +41,23 @@ def test_json_stands_alone_on_stdout(command, capsys):
     out, err = capsys.readouterr()
     assert json.loads(out)["settings"]["seed"] == 0
     assert err == ""
+
+
+def test_model_for_boxes_is_measured_with_boxes(command, monkeypatch, capsys):
+    monkeypatch.setitem(MODELS, "fake", replace(MODELS["fake"], prompts=("box",)))
+    assert command() == 0
+    out, err = capsys.readouterr()
+    assert "prompts box (all that it takes)" in err
+    assert "| box    |      2 |" in out
+    assert "| mask" not in out
+
+
+def test_kind_that_a_model_does_not_take_is_refused_once(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(MODELS, "fake", replace(MODELS["fake"], prompts=("box",)))
+    assert command("--prompt", "box,mask") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "'fake' takes box, not mask" in line
+    assert not (tmp_path / "out").exists()
 
 
 def test_failed_image_ends_with_1_and_is_named(command, tmp_path, capsys):

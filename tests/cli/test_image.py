@@ -206,6 +206,29 @@ def test_bug_on_one_photo_stops_no_other(image, folder, tmp_path, monkeypatch, c
     assert "4 photos failed" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("beyond", ["torch", "opencv"])
+def test_memory_that_ran_out_is_one_line(
+    image, photo, folder, tmp_path, monkeypatch, capsys, beyond
+):
+    import cv2
+    import torch
+
+    from pullmatte.testing import FakeModel
+
+    def encode(self, array):
+        if beyond == "torch":
+            return torch.empty(1 << 50, dtype=torch.uint8)
+        return cv2.resize(array, (2**30, 2**20))
+
+    monkeypatch.setattr(FakeModel, "encode", encode)
+    assert image(photo, tmp_path / "o.png", "-q") == 2
+    assert capsys.readouterr().err.startswith("pullmatte: out of memory: give a smaller image")
+    assert image(folder, tmp_path / "out", "-q") == 1
+    said = capsys.readouterr().err
+    assert said.count("out of memory") == 3
+    assert "a bug" not in said
+
+
 def test_stdin_to_stdout_is_a_png(photo):
     command = [sys.executable, "-c", "from pullmatte.cli.app import main; main()"]
     done = subprocess.run(

@@ -1,6 +1,9 @@
 """``pullmatte models inspect``: the picture is written, and holds what was asked for."""
 
 import importlib.util
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +12,7 @@ from PIL import Image
 
 from pullmatte.cli.app import run
 from pullmatte.eval.pictures import GAP_PX, LABEL_PX, TILE_PX
+from pullmatte.models import MODELS
 
 _path = Path(__file__).parents[1] / "models" / "sdmatte" / "released.py"
 _spec = importlib.util.spec_from_file_location("released", _path)
@@ -77,6 +81,28 @@ def test_bad_input_is_one_line(weights, photo, capsys, words, said):
 def test_other_models_cant_be_looked_into(photo, capsys):
     assert run(["models", "inspect", str(photo), "--model", "classical"]) == 2
     assert "only sdmatte and litesdmatte" in capsys.readouterr().err
+
+
+def test_other_models_are_refused_without_torch(photo):
+    code = (
+        "import sys; sys.modules['torch'] = None; from pullmatte.cli.app import run; "
+        f"sys.exit(run(['models', 'inspect', {str(photo)!r}, '--model', 'classical']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("pullmatte: model 'classical' can't be looked into")
+
+
+def test_prompts_that_a_model_was_not_made_for_are_not_looked_into(
+    weights, photo, monkeypatch, capsys
+):
+    monkeypatch.setitem(MODELS, "sdmatte", replace(MODELS["sdmatte"], prompts=("box",)))
+    assert inspect(weights, photo, "--point", "5,5") == 2
+    assert "takes box, not point alone" in capsys.readouterr().err
+    words = ["--model", str(weights), "--size", "128", "--point", "5,5", "--box", "3,3,20,20"]
+    assert run(["models", "inspect", str(photo), *words]) == 0
+    assert "point left out: sdmatte takes box alone" in capsys.readouterr().err
 
 
 def test_photo_is_never_overwritten(weights, photo, capsys):

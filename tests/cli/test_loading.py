@@ -7,6 +7,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from pullmatte.cli.app import run
 from pullmatte.io.image import load_picture
@@ -20,9 +21,16 @@ class Still(FakeModel):
     """A model for photos, with settings, that reads captions."""
 
     said: dict = {}  # noqa: RUF012 - what the last one was told, for the test to see
+    together: list = []  # noqa: RUF012 - how many objects it was handed at once
 
-    def __init__(self, *, device, dtype="float32", fit="squash", size_px=1024):
+    def __init__(self, *, device, dtype="float32", fit="squash", size_px=1024, batch_size=1):
         Still.said = {"device": device, "dtype": dtype, "fit": fit, "size_px": size_px}
+        Still.together = []
+        self.limit = batch_size
+
+    def predict_many(self, encoded, prompts, *, opacity="auto"):
+        Still.together.append(len(prompts))
+        return [self.predict(encoded, prompt) for prompt in prompts]
 
     def predict(self, encoded, prompt, *, opacity="auto", caption=None):
         Still.said["caption"] = caption
@@ -79,8 +87,10 @@ def test_tiles_of_a_photo_smaller_than_one_change_nothing(still, photo, tmp_path
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("--fit", "pad"), "unknown option 'fit'"),
-        (("--size", "512"), "unknown option 'size_px'"),
+        (("--fit", "pad"), "--fit: model 'classical' has no such setting; leave it out"),
+        (("--size", "512"), "--size: model 'classical' has no such setting"),
+        (("--batch", "2"), "--batch: model 'classical' has no such setting"),
+        (("--batch", "0"), "Invalid value for '--batch'"),
         (("--tiles",), "leave tiles out"),
         (("--caption", "a fish"), "model 'classical' takes no captions"),
         (("--matter", "classical"), "given twice"),
@@ -123,9 +133,56 @@ def test_folder_is_not_begun_with_a_caption_that_nothing_reads(fake, photo, tmp_
     assert not (tmp_path / "out").exists()
 
 
-def test_eval_takes_the_same_flags(still, tmp_path, capsys):
-    from PIL import Image
+def test_batch_says_how_many_objects_go_at_once(still, photo, tmp_path):
+    boxes = [word for name in range(10) for word in ("--box", f"o{name}=4,5,30,25")]
+    assert still("image", photo, tmp_path / "o.png", *boxes, "--batch", 9, "-q") == 0
+    assert Still.together == [9, 1]
 
+
+@pytest.mark.parametrize("words", [(), ("--matter", "classical"), ("--tiles",)])
+def test_whole_batches_pass_through_stages(words, still, photo, tmp_path):
+    boxes = [word for name in range(10) for word in ("--box", f"o{name}=4,5,30,25")]
+    assert still("image", photo, tmp_path / "o.png", *boxes, "--batch", 20, *words, "-q") == 0
+    assert Still.together == [10]
+
+
+@pytest.fixture
+def boxes_only(still, monkeypatch):
+    """Make still a model that was made for boxes."""
+    monkeypatch.setitem(MODELS, "still", replace(MODELS["still"], prompts=("box",)))
+    return still
+
+
+def test_mask_beside_a_box_is_left_out_with_a_word(boxes_only, photo, tmp_path, capsys):
+    Image.fromarray(np.full((30, 40), 255, np.uint8)).save(tmp_path / "m.png")
+    words = ("--mask", tmp_path / "m.png", "--point", "35,28", *BOX)
+    assert boxes_only("image", photo, tmp_path / "a.png", *words) == 0
+    first = capsys.readouterr().err.splitlines()[0]
+    assert first.endswith("alpha straight · mask and point left out: still takes box alone")
+    assert boxes_only("image", photo, tmp_path / "b.png", *BOX, "-q") == 0
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_mask_alone_is_refused_by_a_model_for_boxes(boxes_only, photo, tmp_path, capsys):
+    Image.fromarray(np.full((30, 40), 255, np.uint8)).save(tmp_path / "m.png")
+    assert boxes_only("image", photo, tmp_path / "a.png", "--mask", tmp_path / "m.png") == 2
+    assert "takes box, not mask alone: give a box" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("folder", [True, False])
+def test_caption_without_its_encoder_is_refused_before_encoding(
+    folder, still, photo, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(Still, "captions", False, raising=False)
+    monkeypatch.setattr(Still, "encode", None)
+    source, out = (tmp_path, tmp_path / "out") if folder else (photo, tmp_path / "o.png")
+    assert still("image", source, out, *BOX, "--caption", "a fish") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "without its text encoder: convert the weights with --keep-text-encoder" in line
+    assert not out.exists()
+
+
+def test_eval_takes_the_same_flags(still, tmp_path, capsys):
     for name in ("original", "mask"):
         (tmp_path / "set" / name).mkdir(parents=True)
     plane = np.zeros((40, 50, 3), np.uint8)

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -143,3 +144,31 @@ def test_listing_loads_no_heavy_library(tmp_path):
         tmp_path,
     )
     assert done.returncode == 0
+
+
+def test_quiet_still_tells_of_sizes_that_are_not_the_released(source, tmp_path, capsys):
+    assert run(["models", "convert", "sdmatte", str(source), str(tmp_path / "o"), "-q"]) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("sizes from its shapes, heads of 64: not those of the released sdmatte")
+
+
+def test_what_was_left_is_removed_and_said(source, tmp_path, capsys):
+    left = tmp_path / ".o.0123abcd.partial"
+    left.mkdir()
+    assert run(["models", "convert", "sdmatte", str(source), str(tmp_path / "o"), "-q"]) == 0
+    said = f"pullmatte: removed what an interrupted conversion had left: {left.name}"
+    assert said in capsys.readouterr().err.splitlines()
+    assert not left.exists()
+
+
+def test_a_terminated_conversion_leaves_nothing(source, tmp_path, monkeypatch):
+    def end(*_, **__):
+        assert list(tmp_path.glob(".o.*.partial"))
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr("pullmatte.models.sdmatte.conversion.hash_checked", end)
+    with pytest.raises(SystemExit) as ended:
+        run(["models", "convert", "sdmatte", str(source), str(tmp_path / "o"), "-q"])
+    assert ended.value.code == 128 + signal.SIGTERM
+    assert [path.name for path in tmp_path.iterdir()] == ["from"]
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

@@ -13,7 +13,7 @@ from pullmatte.errors import DatasetError, PromptError, PullmatteError, ReadErro
 from pullmatte.eval.protocols import measure
 from pullmatte.eval.report import statement
 from pullmatte.eval.run import Result, evaluate, load_run
-from pullmatte.testing import FakeMatter
+from pullmatte.testing import FakeMatter, FakeModel
 
 NAMES = ("a", "b", "c")
 
@@ -262,3 +262,13 @@ def test_undefined_values_are_valid_json():
     line = Result("a", "box", {"mse": math.nan, "sad": 1.0}).to_json()
     assert json.loads(line)["metrics"] == {"mse": None, "sad": 1.0}
     assert math.isnan(Result.from_json(line).metrics["mse"])
+
+
+def test_memory_that_ran_out_is_recorded_in_one_line(folder, monkeypatch, caplog):
+    def encode(self, image):
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 9 bytes")
+
+    monkeypatch.setattr(FakeModel, "encode", encode)
+    (result, *_) = run(folder, prompts=("box",), limit=1).failed
+    assert result.error.startswith("out of memory: give a smaller image")
+    assert caplog.text == ""

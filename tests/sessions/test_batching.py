@@ -45,7 +45,11 @@ def test_one_object_goes_alone():
     assert not isinstance(FakeModel(), BatchModel)
 
 
-def test_batch_size_under_one_is_refused():
-    with pytest.raises(PromptError, match="batch_size 0: give 1 or more"):
-        ImageSession(FakeModel(), IMAGE).predict_objects(BOXES, batch_size=0)
+@pytest.mark.parametrize("batch_size", [0, -1, 2.5, "2"])
+def test_batch_size_that_can_not_be_is_refused(batch_size):
+    with pytest.raises(PromptError, match=f"batch_size {batch_size!r}: give a whole number from 1"):
+        ImageSession(FakeModel(), IMAGE).predict_objects(BOXES, batch_size=batch_size)
+
+
+def test_no_object_is_no_matte():
     assert ImageSession(FakeModel(), IMAGE).predict_objects({}) == {}

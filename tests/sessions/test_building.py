@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import replace
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 from pullmatte import MODELS, load
 from pullmatte.errors import MissingDependency, PromptError, PullmatteError
 from pullmatte.models import ModelSpec
+from pullmatte.sessions.batching import BATCH_SIZE
+from pullmatte.sessions.load import Matter
 from pullmatte.testing import FakeModel
 
 IMAGE = np.random.default_rng(3).random((40, 60, 3), dtype=np.float32)
@@ -151,6 +154,29 @@ def test_second_model_brings_its_terms_and_its_trimaps(monkeypatch):
     trimap = np.full((40, 60), 0.5, np.float32)
     trimap[:5], trimap[30:] = 0, 1
     assert both.open_image(IMAGE).predict(trimap=trimap).alpha[:5].max() == 0
+
+
+def test_second_models_are_told_apart(monkeypatch):
+    machine(monkeypatch)
+    monkeypatch.setitem(MODELS, "also", replace(SPEC, name="also", prompts=("trimap",)))
+    weights = {"a/w": (MODELS["also"], Path("a/w")), "b/w": (MODELS["also"], Path("b/w"))}
+    monkeypatch.setattr(
+        "pullmatte.models.weights.resolve", lambda name: weights.get(name) or (MODELS[name], None)
+    )
+    module = sys.modules["deep_models"]
+    plain = module.build
+    module.build = lambda *, weights=None, **more: plain(**more)
+    assert load("deep", matter="also").label == "deep+also"
+    labels = [load("deep", matter=name).label for name in weights]
+    assert labels == [f"deep+also (matter=also (weights={name}))" for name in weights]
+    assert load("deep", matter="classical", fit="pad").label == "deep+classical (fit=pad)"
+
+
+def test_batch_size_is_handed_over_and_makes_no_other_label():
+    loaded = Matter(SPEC, FakeModel(), options={"batch_size": 3, "fit": "pad"})
+    assert loaded.label == "deep (fit=pad)"
+    assert loaded.open_image(IMAGE)._batch_size == 3
+    assert Matter(SPEC, FakeModel()).open_image(IMAGE)._batch_size == BATCH_SIZE
 
 
 @pytest.mark.parametrize(

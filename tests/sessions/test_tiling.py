@@ -1,6 +1,7 @@
 """Tiles: no seams, no gaps, nothing changed away from edges, nothing computed for nothing."""
 
 import tracemalloc
+from dataclasses import replace
 from itertools import pairwise
 
 import cv2
@@ -181,3 +182,22 @@ def test_tiled_model_is_a_model_and_keeps_to_a_trimap():
     assert by_trimap.alpha[:250].max() == 0
     np.testing.assert_array_equal(by_trimap.alpha[250:], by_mask.alpha[250:])
     np.testing.assert_array_equal(by_trimap.trimap, known)
+
+
+def test_mask_follows_the_alpha_where_the_model_makes_one():
+    class Masking(Square):
+        def predict(self, encoded, prompt, *, opacity="auto"):
+            answer = super().predict(encoded, prompt, opacity=opacity)
+            return replace(answer, mask=answer.alpha > 0.5)
+
+    image = disc(600, 600, 210)
+    tiled = Tiled(Masking(), TILE)
+    answer = tiled.predict(tiled.encode(image), whole(image))
+    np.testing.assert_array_equal(answer.mask, answer.alpha > 0.5)
+    trimap = np.full((600, 600), 0.5, np.float32)
+    trimap[:400] = 0
+    held = tiled.predict(tiled.encode(image), Prompt(trimap=Trimap(trimap)))
+    assert not held.mask[:400].any()
+    assert held.mask[400:].any()
+    bare = Tiled(Square(), TILE)
+    assert bare.predict(bare.encode(image), whole(image)).mask is None

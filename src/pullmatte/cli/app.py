@@ -15,6 +15,7 @@ from pullmatte import __version__
 from pullmatte.cli import doctor, image, inspect, models, video
 from pullmatte.cli import eval as evaluation
 from pullmatte.errors import PullmatteError
+from pullmatte.sessions.out_of_memory import OUT_OF_MEMORY, is_out_of_memory
 
 # Typer has carried its own click since 0.26; the base class is the same in both.
 _UsageError: Any = typer.BadParameter.__bases__[0]
@@ -83,8 +84,10 @@ def run(arguments: list[str]) -> int:
         said = error.format_message().rstrip(".")
         # Without any argument the help was shown, and the error says nothing.
         return _complain(f"{said}; see pullmatte --help" if said else "choose a command, as above")
-    except MemoryError:
-        return _complain("out of memory: give a smaller image, or close other programs")
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        return _complain(OUT_OF_MEMORY)
     if code == _INTERRUPTED:
         # Typer hands Ctrl-C on as an exception or as this code, whichever comes first.
         typer.echo("pullmatte: stopped", err=True)

@@ -21,7 +21,12 @@ Folder = Annotated[
     Path, typer.Option("--dataset", "-d", metavar="FOLDER", help="The data set's folder.")
 ]
 PromptKinds = Annotated[
-    str, typer.Option("--prompt", help="Any of box,point,mask,trimap, with commas.")
+    str | None,
+    typer.Option(
+        "--prompt",
+        metavar="KINDS",
+        help="Any of box,point,mask,trimap, with commas; all that the model takes if not given.",
+    ),
 ]
 ProtocolName = Annotated[
     str, typer.Option("--protocol", help="sdmatte, dim, semat, vm-hr or vm-lr.")
@@ -58,7 +63,7 @@ Limit = Annotated[int | None, typer.Option("--limit", metavar="N", help="Only th
 def eval_command(
     dataset: Folder,
     model: o.ModelName = DEFAULT_MODEL,
-    prompt: PromptKinds = "box,point,mask,trimap",
+    prompt: PromptKinds = None,
     protocol: ProtocolName = "sdmatte",
     seed: Seed = 0,
     points: PointCount = 10,
@@ -80,12 +85,12 @@ def eval_command(
     quiet: o.Quiet = False,
 ) -> int:
     """Measure a model on a data set with prompts simulated from its alphas."""
-    kinds = _as_kinds(prompt)
+    asked = _as_kinds(prompt)
     known_opacity = _as_opacity(opacity)
 
     from pullmatte.data.layouts import open_dataset
     from pullmatte.eval.protocols import find_protocol
-    from pullmatte.eval.run import evaluate
+    from pullmatte.eval.run import evaluate, kinds_for
 
     rules = find_protocol(protocol)
     if worst < 0:
@@ -94,7 +99,8 @@ def eval_command(
     loaded = load_matter(
         model, device=device, dtype=dtype, second=matter, tiles=tiles, fit=fit, size=size
     )
-    note = f"{data.layout.title}, {len(data.samples)} images, protocol {rules.name}, seed {seed}"
+    kinds = kinds_for(loaded, asked)
+    note = _note(data, kinds, rules.name, seed, every=asked is None)
     begin = announcement(loaded, note, quiet=quiet)
     with console.progress_bar("eval", quiet=quiet, unit="results") as bar:
         run = evaluate(
@@ -114,7 +120,18 @@ def eval_command(
     return _report(run, worst, data, as_json=as_json, quiet=quiet)
 
 
-def _as_kinds(text: str) -> "tuple[Kind, ...]":
+def _note(
+    data: "Dataset", kinds: "tuple[Kind, ...]", protocol: str, seed: int, *, every: bool
+) -> str:
+    """Say what is measured, and how; `every` if the model takes no more kinds of prompt."""
+    prompts = f"prompts {','.join(kinds)}{' (all that it takes)' * every}"
+    images = f"{len(data.samples)} images"
+    return f"{data.layout.title}, {images}, {prompts}, protocol {protocol}, seed {seed}"
+
+
+def _as_kinds(text: str | None) -> "tuple[Kind, ...] | None":
+    if text is None:
+        return None
     from pullmatte.data.prompt_simulation import KINDS
 
     named = [part.strip() for part in text.split(",") if part.strip()]

@@ -21,13 +21,15 @@ if TYPE_CHECKING:
     from pullmatte.prompts import PromptFile
     from pullmatte.sessions.load import Matter
 
+Source = Annotated[str, typer.Argument(metavar="IN", help="A photo, a folder, or - (stdin).")]
+Result = Annotated[
+    str | None, typer.Argument(metavar="[OUT]", help="A file, a folder, or - (stdout).")
+]
+
 
 def image_command(
-    source: Annotated[str, typer.Argument(metavar="IN", help="A photo, a folder, or - (stdin).")],
-    destination: Annotated[
-        str | None,
-        typer.Argument(metavar="[OUT]", help="A file, a folder, or - (stdout)."),
-    ] = None,
+    source: Source,
+    destination: Result = None,
     point: o.Points = None,
     box: o.Boxes = None,
     mask: o.Masks = None,
@@ -40,6 +42,7 @@ def image_command(
     dtype: o.Dtype = None,
     fit: o.Fit = None,
     size: o.Size = None,
+    batch: o.Batch = None,
     tiles: o.Tiles = False,
     matter: o.SecondModel = None,
     opacity: o.OpacityName = "auto",
@@ -71,9 +74,9 @@ def image_command(
         sides=console.as_sides(side, SIDES),
     )
     loaded = load_matter(
-        model, device=device, dtype=dtype, second=matter, tiles=tiles, fit=fit, size=size
+        model, device, dtype=dtype, second=matter, tiles=tiles, fit=fit, size=size, batch=batch
     )
-    note = console.alpha_note(options, is_exr=str(destination or source).lower().endswith(".exr"))
+    note = _note(loaded, options, said, str(destination or source))
     started = announcement(loaded, note, quiet=quiet, opacity=options.opacity)
     if source != "-" and Path(source).is_dir():
         code = _folder(loaded, Path(source), destination, said, options, as_json, quiet, started)
@@ -82,6 +85,15 @@ def image_command(
     report = _one(loaded, source, destination, said, options, read, started)
     console.save_prompts(said, save_prompts, source=source, size=report.size)
     return _tell(report, destination, as_json=as_json, quiet=quiet)
+
+
+def _note(matter: "Matter", options: "ImageOptions", prompts: "PromptFile", name: str) -> str:
+    """Say what the result named so holds, and what of the prompts isn't heard."""
+    from pullmatte.sessions.prompt_kinds import left_out_note
+
+    unheard = left_out_note(matter.spec, prompts.on_frame(0).values())
+    kind = console.alpha_note(options, is_exr=name.lower().endswith(".exr"))
+    return " · ".join(filter(None, (kind, unheard)))
 
 
 def _tell(report: "ImageReport", destination: str | None, *, as_json: bool, quiet: bool) -> int:

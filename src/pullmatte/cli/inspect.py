@@ -10,6 +10,7 @@ from pullmatte.cli import options as o
 from pullmatte.cli.loading import announcement, load_matter
 from pullmatte.cli.prompt_flags import files_read, parse_prompts
 from pullmatte.errors import PullmatteError, WriteError
+from pullmatte.models import MODELS
 from pullmatte.prompts import DEFAULT_OBJECT, Prompt
 
 Photo = Annotated[Path, typer.Argument(metavar="IN", help="A photo.")]
@@ -43,9 +44,12 @@ def inspect_command(
     if output.suffix.lower() != ".png":
         raise WriteError(f"{output}: the picture is a PNG; name it so")
 
+    _check_inspectable(model)
+
     from pullmatte.io.atomic import refuse_input
     from pullmatte.io.image import read_image
     from pullmatte.sessions.image import or_whole_frame
+    from pullmatte.sessions.prompt_kinds import left_out_note, taken
 
     refuse_input(output, source, *files_read(mask or (), trimap or (), prompts))
     image = read_image(source)
@@ -57,10 +61,14 @@ def inspect_command(
     from pullmatte.models.sdmatte.inspection import inspect, require_inspectable
 
     looked_into = require_inspectable(matter.model)
-    announcement(matter, "inspection", quiet=quiet, opacity=known)()
+    asked = said.on_frame(0) or {DEFAULT_OBJECT: Prompt()}
+    understood = {name: taken(matter.spec, prompt) for name, prompt in asked.items()}
+    unheard = left_out_note(matter.spec, asked.values())
+    note = " · ".join(filter(None, ("inspection", unheard)))
+    announcement(matter, note, quiet=quiet, opacity=known)()
     encoded = looked_into.encode(image)
     found = {}
-    for name, prompt in (said.on_frame(0) or {DEFAULT_OBJECT: Prompt()}).items():
+    for name, prompt in understood.items():
         whole = or_whole_frame(prompt, width, height)
         found[name] = (whole, inspect(looked_into, encoded, whole, opacity=known))
     title = f"{matter.spec.name} · {source.name} · {width} x {height}"
@@ -68,3 +76,20 @@ def inspect_command(
     if not quiet:
         console.say(f"pullmatte: wrote {written}")
     return 0
+
+
+def _check_inspectable(model: str) -> None:
+    """Refuse other models before what looks into one is imported, which needs torch.
+
+    Raises:
+        PullmatteError: If it is of another kind, or there is no such model.
+    """
+    from pullmatte.sessions.building import find_model
+
+    # Whether its weights are here doesn't matter before it is known to be of the kind.
+    spec = MODELS[model] if model in MODELS else find_model(model)[0]
+    if spec.builder != MODELS["sdmatte"].builder:
+        raise PullmatteError(
+            f"model {spec.name!r} can't be looked into, only sdmatte and litesdmatte can: "
+            "choose one of them"
+        )

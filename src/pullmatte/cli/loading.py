@@ -1,9 +1,11 @@
 """Loading a model as the flags say."""
 
+import re
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pullmatte.cli import console
+from pullmatte.errors import PullmatteError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -11,16 +13,20 @@ if TYPE_CHECKING:
     from pullmatte.models.protocol import Opacity
     from pullmatte.sessions.load import Matter
 
+_FLAGS = {"fit": "--fit", "size_px": "--size", "batch_size": "--batch"}
+_UNKNOWN = re.compile(r"(?:unknown option|has no setting) '(?P<name>\w+)'")
+
 
 def load_matter(
     model: str,
-    *,
     device: str,
+    *,
     dtype: str | None = None,
     second: str | None = None,
     tiles: bool = False,
     fit: str | None = None,
     size: int | None = None,
+    batch: int | None = None,
 ) -> "Matter":
     """Load what the flags name.
 
@@ -32,15 +38,26 @@ def load_matter(
         tiles: ``--tiles``.
         fit: ``--fit``; only models that have such a setting take it.
         size: ``--size`` in pixels, likewise.
+        batch: ``--batch``, objects in one pass, likewise.
 
     Raises:
         PullmatteError: If there is no such model, or it can't be run so.
     """
     from pullmatte.sessions.load import load
 
-    given: dict[str, Any] = {"fit": fit, "size_px": size}
+    given: dict[str, Any] = {"fit": fit, "size_px": size, "batch_size": batch}
     options = {name: value for name, value in given.items() if value is not None}
-    return load(model, device=device, dtype=dtype, matter=second, tiles=tiles, **options)
+    try:
+        return load(model, device=device, dtype=dtype, matter=second, tiles=tiles, **options)
+    except PullmatteError as error:
+        # Only the model knows its settings, and it knows nothing of flags.
+        unknown = _UNKNOWN.search(str(error))
+        if unknown is None or unknown["name"] not in options:
+            raise
+        flag = _FLAGS[unknown["name"]]
+        raise PullmatteError(
+            f"{flag}: model {model!r} has no such setting; leave it out"
+        ) from error
 
 
 def load_for_video(model: str, *, device: str, dtype: str | None, second: str | None) -> "Matter":

@@ -123,6 +123,16 @@ Size = Annotated[
         rich_help_panel=_RUN,
     ),
 ]
+Batch = Annotated[
+    int | None,
+    typer.Option(
+        "--batch",
+        metavar="N",
+        min=1,
+        help="Objects in one pass; more need more memory, and save time on a GPU.",
+        rich_help_panel=_RUN,
+    ),
+]
 Caption = Annotated[
     str | None,
     typer.Option(

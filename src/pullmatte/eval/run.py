@@ -22,6 +22,7 @@ from pullmatte.eval.run_folder import Book, OpacityChoice, Result, Run, Settings
 from pullmatte.io.image import read_image
 from pullmatte.prompts import Prompt
 from pullmatte.sessions.load import Matter, load
+from pullmatte.sessions.out_of_memory import OUT_OF_MEMORY, is_out_of_memory
 
 __all__ = [
     "OpacityChoice",
@@ -43,7 +44,7 @@ _LOG = logging.getLogger(__name__)
 def evaluate(
     model: str | Matter,
     dataset: str | Path | Dataset,
-    prompts: Sequence[Kind] = KINDS,
+    prompts: Sequence[Kind] | None = None,
     *,
     out: str | Path,
     seed: int = 0,
@@ -57,12 +58,12 @@ def evaluate(
 ) -> Run:
     """Run a model over a data set with simulated prompts, and measure it.
 
-    An image that fails is recorded with its error and stops nothing; a resumed run tries it again.
+    A failed image is recorded with its error and stops nothing; a resumed run tries it again.
 
     Args:
         model: a name that `pullmatte.load` takes, or a loaded model.
         dataset: the folder, or what `open_dataset` gave.
-        prompts: kinds of prompt.
+        prompts: kinds of prompt; all that the model takes when left out.
         out: the run's folder; made if missing.
         seed: of the prompts; each image's prompts depend on it and on the image's name alone.
         protocol: how to measure, a key of `PROTOCOLS`.
@@ -77,14 +78,14 @@ def evaluate(
         The run with all results that its folder holds.
 
     Raises:
-        PullmatteError: the protocol or a kind of prompt is unknown, a number is out of range, or
-            the folder holds a run with other settings.
+        PullmatteError: the protocol or a kind of prompt is unknown or not for this model, a number
+            is out of range, or the folder holds a run with other settings.
         DatasetError: the data set can't be used, or has no trimaps and the protocol needs them.
         WriteError: the folder can't be written.
     """
-    kinds = _checked(prompts, seed, limit, point_count)
+    _check(prompts, seed, limit, point_count)
     data = _opened(dataset, protocol)
-    matter = load(model) if isinstance(model, str) else model
+    matter, kinds = _loaded(model, prompts)
     settings = Settings(
         model=matter.label,
         licence=matter.spec.licence,
@@ -128,11 +129,39 @@ def make_prompt(sample: Sample, kind: Kind, alpha: NDArray[np.uint8], settings: 
     )
 
 
-def _checked(
-    prompts: Sequence[Kind], seed: int, limit: int | None, point_count: int
-) -> tuple[Kind, ...]:
-    unknown = [kind for kind in prompts if kind not in KINDS]
-    if unknown or not prompts:
+def kinds_for(matter: Matter, prompts: Sequence[Kind] | None = None) -> tuple[Kind, ...]:
+    """Choose the kinds of prompt for a model.
+
+    Args:
+        matter: the loaded model.
+        prompts: those that were asked for, if any.
+
+    Returns:
+        Those, each once; else all that the model takes.
+
+    Raises:
+        PromptError: it doesn't take one that was asked for.
+    """
+    known = matter.spec.prompts
+    if prompts is None:
+        return tuple(kind for kind in KINDS if kind in known)
+    refused = [kind for kind in prompts if kind not in known]
+    if refused:
+        raise PromptError(
+            f"Model {matter.spec.name!r} takes {' or '.join(known)}, not {' or '.join(refused)}: "
+            "leave that kind of prompt out."
+        )
+    return tuple(dict.fromkeys(prompts))
+
+
+def _loaded(model: str | Matter, prompts: Sequence[Kind] | None) -> tuple[Matter, tuple[Kind, ...]]:
+    matter = load(model) if isinstance(model, str) else model
+    return matter, kinds_for(matter, prompts)
+
+
+def _check(prompts: Sequence[Kind] | None, seed: int, limit: int | None, point_count: int) -> None:
+    unknown = [kind for kind in prompts or () if kind not in KINDS]
+    if unknown or (prompts is not None and not prompts):
         came = ", ".join(map(repr, unknown)) or "none"
         raise PromptError(f"Unknown kind of prompt: {came}. Give any of {', '.join(KINDS)}.")
     if seed < 0:
@@ -141,7 +170,6 @@ def _checked(
         raise PullmatteError(f"{point_count} points: give 1 or more.")
     if limit is not None and limit < 1:
         raise PullmatteError(f"Limit {limit}: give 1 or more, or leave it out.")
-    return tuple(dict.fromkeys(prompts))
 
 
 def _opened(dataset: str | Path | Dataset, protocol: str) -> Dataset:
@@ -235,7 +263,9 @@ def _measure(
 def _failure(sample: Sample, kind: str, error: Exception) -> Result:
     """Record any error: one bad image must not cost the hours of the others."""
     text = " ".join(str(error).split())
-    if not isinstance(error, PullmatteError):
+    if is_out_of_memory(error):
+        text = OUT_OF_MEMORY
+    elif not isinstance(error, PullmatteError):
         _LOG.error("%s with %s failed", sample.name, kind, exc_info=error)
         text = f"{type(error).__name__}: {text}"
     return Result(sample.name, kind, error=text)

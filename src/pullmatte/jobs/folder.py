@@ -14,6 +14,7 @@ from pullmatte.jobs.image import (
 )
 from pullmatte.prompts import PromptFile
 from pullmatte.sessions.load import Matter
+from pullmatte.sessions.out_of_memory import OUT_OF_MEMORY, is_out_of_memory
 
 PHOTO_SUFFIXES = frozenset({
     *(".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".avif", ".bmp", ".gif", ".exr"),
@@ -105,9 +106,9 @@ def _one(
         return matte_image(matter, photo, output, prompts, options)
     except PullmatteError as error:
         return error
-    except MemoryError:
-        return PullmatteError("out of memory: give a smaller image, or close other programs")
     except Exception as error:
+        if is_out_of_memory(error):
+            return PullmatteError(OUT_OF_MEMORY)
         # Thousands of photos must not wait for a bug that one of them brings out.
         said = " ".join(str(error).split())
         return PullmatteError(

@@ -23,8 +23,9 @@ from pullmatte.jobs.naming import OBJECT_TOKEN, check_outputs, for_object
 from pullmatte.matte import Matte
 from pullmatte.models.protocol import Image, Opacity, Plane
 from pullmatte.prompts import DEFAULT_OBJECT, FramePrompt, Prompt, PromptFile
-from pullmatte.sessions.image import check_caption, check_kinds
+from pullmatte.sessions.image import check_caption
 from pullmatte.sessions.load import Matter
+from pullmatte.sessions.prompt_kinds import check_kinds, taken
 
 SIDES = ("trimap", "mask", "foreground", "alpha")
 
@@ -107,7 +108,8 @@ def matte_image(
     """Read a photo, matte it, write the result.
 
     Several objects go into one EXR as named channels, into a file each where the name holds
-    ``{object}``, and are otherwise joined to one alpha.
+    ``{object}``, and are otherwise joined to one alpha. Of a prompt, parts of a kind that the model
+    doesn't take are left out where there are others.
 
     Args:
         matter: The loaded model.
@@ -155,7 +157,7 @@ def matte_image(
 
 
 def check_said(matter: Matter, prompts: PromptFile | None, options: ImageOptions) -> None:
-    """Refuse prompts that the model doesn't take, whatever the photo.
+    """Refuse prompts of which the model takes nothing, whatever the photo.
 
     Args:
         matter: The loaded model.
@@ -165,7 +167,7 @@ def check_said(matter: Matter, prompts: PromptFile | None, options: ImageOptions
     Raises:
         PromptError: If it doesn't take them.
     """
-    check_caption(matter.spec, options.caption)
+    check_caption(matter.spec, options.caption, understood=matter.captions)
     for said in prompts.on_frame(0).values() if prompts else ():
         check_kinds(matter.spec, said)
 
@@ -216,7 +218,8 @@ def _matte(
     matter: Matter, picture: Picture, prompts: PromptFile, options: ImageOptions
 ) -> dict[str, Matte]:
     session = matter.open_image(picture.image, foreground=options.foreground)
-    mattes = session.predict_objects(prompts, opacity=options.opacity, caption=options.caption)
+    said = {name: taken(matter.spec, each) for name, each in prompts.on_frame(0).items()}
+    mattes = session.predict_objects(said, opacity=options.opacity, caption=options.caption)
     if picture.alpha is not None:
         # What was transparent already stays so.
         for matte in mattes.values():

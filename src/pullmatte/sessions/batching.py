@@ -27,7 +27,7 @@ def predict_each(
         prompts: One for each object.
         opacity: As for `Model.predict`, of all.
         caption: As for `CaptionModel.predict`, of all; such prompts go one by one.
-        batch_size: How many go at once, from 1.
+        batch_size: How many go at once; below 2 they go one by one.
 
     Returns:
         A prediction for each prompt, in order.

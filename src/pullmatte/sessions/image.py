@@ -1,5 +1,6 @@
 """A session on one image: encode once, prompt many times."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import get_args
 
@@ -12,6 +13,9 @@ from pullmatte.models import ModelSpec
 from pullmatte.models.protocol import Image, Model, Opacity, Prediction
 from pullmatte.prompts import Box, Mask, Prompt, PromptFile, Trimap
 from pullmatte.sessions.batching import BATCH_SIZE, predict_each
+from pullmatte.sessions.prompt_kinds import left_out_note, taken
+
+_LOG = logging.getLogger(__name__)
 
 
 def clip_for_model(image: Image) -> Image:
@@ -31,6 +35,7 @@ class ImageSession:
         *,
         foreground: bool = True,
         spec: ModelSpec | None = None,
+        batch_size: int = BATCH_SIZE,
     ) -> None:
         """Encode an image.
 
@@ -40,10 +45,13 @@ class ImageSession:
             foreground: Whether mattes estimate the object's own colour.
             spec: What prompts the model takes, and whether captions; without it all of the former
                 and none of the latter.
+            batch_size: How many objects a model that takes several at once is handed together,
+                unless `predict_objects` is told otherwise.
         """
         self._model = model
         self._spec = spec
         self._foreground = foreground
+        self._batch_size = batch_size
         self.image = image
         self._encoded = model.encode(clip_for_model(image))
 
@@ -66,6 +74,9 @@ class ImageSession:
         caption: str | None = None,
     ) -> Matte:
         """Matte one object. Without any prompt the whole image is taken as its box.
+
+        Parts of a kind that the model doesn't take are left out where there are others; the log
+        says so.
 
         Args:
             prompt: A ready-made prompt; instead of the parts below.
@@ -96,7 +107,7 @@ class ImageSession:
         *,
         opacity: Opacity = "auto",
         caption: str | None = None,
-        batch_size: int = BATCH_SIZE,
+        batch_size: int | None = None,
     ) -> dict[str, Matte]:
         """Matte several named objects, each by its own prompt.
 
@@ -105,18 +116,19 @@ class ImageSession:
             opacity: As for `predict`.
             caption: As for `predict`, of all objects.
             batch_size: How many a model that takes several at once is handed together; more need
-                more memory. The mattes are the same.
+                more memory. The mattes are the same. The session's own when left out.
 
         Raises:
-            PromptError: If a prompt doesn't fit the image or the model, or the batch size is less
-                than 1.
+            PromptError: If a prompt doesn't fit the image or the model, or the batch size is no
+                whole number from 1.
         """
         if isinstance(prompts, PromptFile):
             prompts.check(*self.size)
             prompts = prompts.on_frame(0)
-        if batch_size < 1:
-            raise PromptError(f"batch_size {batch_size}: give 1 or more")
-        mattes = self._mattes(list(prompts.values()), opacity, caption, batch_size)
+        at_once = self._batch_size if batch_size is None else batch_size
+        if not isinstance(at_once, int) or at_once < 1:
+            raise PromptError(f"batch_size {at_once!r}: give a whole number from 1")
+        mattes = self._mattes(list(prompts.values()), opacity, caption, at_once)
         return dict(zip(prompts, mattes, strict=True))
 
     def _mattes(
@@ -127,11 +139,13 @@ class ImageSession:
         said = [or_whole_frame(prompt, *self.size) for prompt in prompts]
         for prompt in said:
             prompt.check(*self.size)
-            check_kinds(self._spec, prompt)
+        understood = [taken(self._spec, prompt) for prompt in said]
+        if note := left_out_note(self._spec, said):
+            _LOG.warning("%s", note)
         predictions = predict_each(
             self._model,
             self._encoded,
-            said,
+            understood,
             opacity=opacity,
             caption=caption,
             batch_size=batch_size,
@@ -139,11 +153,16 @@ class ImageSession:
         return [make_matte(self.image, each, foreground=self._foreground) for each in predictions]
 
 
-def check_caption(spec: ModelSpec | None, caption: str | None) -> None:
+def check_caption(spec: ModelSpec | None, caption: str | None, *, understood: bool = True) -> None:
     """Refuse a caption where nothing reads it.
 
+    Args:
+        spec: The model's.
+        caption: What was said, if anything.
+        understood: Whether the model, as it was loaded, has what it needs for captions.
+
     Raises:
-        PromptError: If the model takes none, or it is blank.
+        PromptError: If the model takes none or lacks what it needs for them, or it is blank.
     """
     if caption is None:
         return
@@ -152,27 +171,11 @@ def check_caption(spec: ModelSpec | None, caption: str | None) -> None:
         raise PromptError(f"{name} takes no captions: leave the caption out")
     if not isinstance(caption, str) or not caption.strip():
         raise PromptError("caption is empty: describe the object in words, or leave it out")
-
-
-def check_kinds(spec: ModelSpec | None, prompt: Prompt) -> None:
-    """Refuse a prompt of which the model takes no part.
-
-    Raises:
-        PromptError: If so; the message lists the kinds that it takes.
-    """
-    said = {
-        "trimap": prompt.trimap is not None,
-        "mask": prompt.mask is not None,
-        "box": prompt.box is not None,
-        "point": bool(prompt.points),
-    }
-    given = [kind for kind, there in said.items() if there]
-    if spec is None or not given or any(kind in spec.prompts for kind in given):
-        return
-    raise PromptError(
-        f"model {spec.name!r} takes {' or '.join(spec.prompts)}, not {' and '.join(given)} alone: "
-        f"give a {spec.prompts[0]}"
-    )
+    if not understood:
+        raise PromptError(
+            f"a caption, and model {spec.name!r} is here without its text encoder: convert the "
+            "weights with --keep-text-encoder, or leave the caption out"
+        )
 
 
 def check_opacity(opacity: Opacity) -> None:

@@ -11,12 +11,16 @@ from pullmatte.errors import PullmatteError
 from pullmatte.matte import as_image
 from pullmatte.models import DEFAULT_MODEL, MODELS, ModelSpec
 from pullmatte.models.protocol import Image, Model, VideoModel
+from pullmatte.sessions.batching import BATCH_SIZE
 from pullmatte.sessions.building import build_model, find_model
 from pullmatte.sessions.clip import FrameSource, as_clip
 from pullmatte.sessions.device import choose_device, choose_dtype
 from pullmatte.sessions.image import ImageSession
 from pullmatte.sessions.store import AlphaStore
 from pullmatte.sessions.video import VideoSession
+
+_SAME_MATTES = frozenset({"batch_size"})
+"""Settings that make no difference to the mattes."""
 
 
 class Matter:
@@ -56,7 +60,7 @@ class Matter:
     @property
     def label(self) -> str:
         """Name with all settings that make a difference to the mattes: equal labels, equal runs."""
-        said = dict(self.options)
+        said = {name: value for name, value in self.options.items() if name not in _SAME_MATTES}
         if self.dtype != self.spec.dtypes[0]:
             said["dtype"] = self.dtype
         settings = ", ".join(f"{name}={said[name]}" for name in sorted(said))
@@ -74,7 +78,13 @@ class Matter:
         Raises:
             ReadError: If it isn't an image.
         """
-        return ImageSession(self.model, as_image(image), foreground=foreground, spec=self.spec)
+        return ImageSession(
+            self.model,
+            as_image(image),
+            foreground=foreground,
+            spec=self.spec,
+            batch_size=self.options.get("batch_size") or BATCH_SIZE,
+        )
 
     def open_video(
         self,
@@ -143,10 +153,14 @@ def load(
     captions = spec.captions and bool(getattr(model, "captions", True))
     if tiles:
         spec, model = _tiled(spec, model, options)
+    said = options if fspath(name) in MODELS else {**options, "weights": fspath(name)}
     if other is not None:
         near = device if device.partition(":")[0] in other.devices else "auto"
-        spec, model = _joined(spec, model, load(fspath(matter or ""), device=near))
-    said = options if fspath(name) in MODELS else {**options, "weights": fspath(name)}
+        second = load(fspath(matter or ""), device=near)
+        spec, model = _joined(spec, model, second)
+        if second.label != second.spec.name:
+            # The name is in the joined name already; with settings or weights it says more.
+            said = {**said, "matter": second.label}
     return Matter(spec, model, device=place, dtype=precision, options=said, captions=captions)
 
 

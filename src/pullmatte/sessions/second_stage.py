@@ -152,7 +152,14 @@ class SecondStage:
         """
         found = [prompt for prompt in prompts if prompt.trimap is None]
         coarse = iter(
-            predict_each(self.first, encoded.first, found, opacity=opacity, caption=caption)
+            predict_each(
+                self.first,
+                encoded.first,
+                found,
+                opacity=opacity,
+                caption=caption,
+                batch_size=len(prompts),
+            )
         )
         return [
             self._refined(encoded, next(coarse), opacity)

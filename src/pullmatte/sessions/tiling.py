@@ -31,6 +31,8 @@ LONGEST = 2
 """Tiles are at most so many times as long as wide: models are trained on photos' proportions."""
 TRUST = 0.2
 """Mean error against what is known for certain, up to which a tile's answer is believed."""
+MASK_FROM = 0.5
+"""Alpha over which a pixel belongs to the mask."""
 _LEAST_OBJECT_PX = 16
 
 
@@ -60,9 +62,9 @@ def refine_in_tiles(
         by_mask: Ask for the object with a mask; else with a box round it.
 
     Returns:
-        The prediction with its alpha replaced round the edges, and with a trimap whose unknown
-        pixels are those that may have changed; the same object if the image is no larger than a
-        tile or has no edge.
+        The prediction with its alpha replaced round the edges, its mask, if it has one, made of
+        that, and a trimap whose unknown pixels are those that may have changed; the same object
+        if the image is no larger than a tile or has no edge.
     """
     height, width = coarse.alpha.shape
     change = edge_weight(coarse.alpha, max(height, width) / tile_px)
@@ -78,7 +80,7 @@ def refine_in_tiles(
             fine[area] += weight * answer
     alpha = np.where(change > 0, coarse.alpha + change * (fine - coarse.alpha), coarse.alpha)
     trimap = np.where(change > 0, np.float32(0.5), (coarse.alpha > 0.5).astype(np.float32))
-    return replace(coarse, alpha=np.clip(alpha, 0, 1).astype(np.float32), trimap=trimap)
+    return _changed(coarse, np.clip(alpha, 0, 1).astype(np.float32), trimap)
 
 
 def edge_weight(alpha: Plane, scale: float) -> Plane:
@@ -254,7 +256,14 @@ class Tiled:
             opacity: As for `predict`.
             caption: As for `predict`.
         """
-        coarse = predict_each(self.model, encoded.whole, prompts, opacity=opacity, caption=caption)
+        coarse = predict_each(
+            self.model,
+            encoded.whole,
+            prompts,
+            opacity=opacity,
+            caption=caption,
+            batch_size=len(prompts),
+        )
         return [
             _held_to(
                 prompt,
@@ -277,4 +286,10 @@ def _held_to(prompt: Prompt, prediction: Prediction) -> Prediction:
         return prediction
     trimap = prompt.trimap.array
     alpha = np.where(trimap == 0.5, prediction.alpha, trimap).astype(np.float32)
-    return replace(prediction, alpha=alpha, trimap=trimap.copy())
+    return _changed(prediction, alpha, trimap.copy())
+
+
+def _changed(prediction: Prediction, alpha: Plane, trimap: Plane) -> Prediction:
+    """Replace alpha and trimap; a mask, where there is one, follows the alpha."""
+    mask = None if prediction.mask is None else alpha > MASK_FROM
+    return replace(prediction, alpha=alpha, mask=mask, trimap=trimap)

@@ -23,7 +23,13 @@ from pullmatte.models.sdmatte.text_embedding import CaptionEncoder
 from pullmatte.prompts import Prompt
 
 _ACCELERATED_BATCH = 8
-_NO_MEMORY = ("out of memory", "can't allocate memory", "insufficient memory", "outofmemory")
+_NO_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "insufficient memory",
+    "not enough memory",
+    "failed to allocate",
+)
 _FAINT = 0.05  # alpha under which a pixel belongs to no piece of the matte
 
 
