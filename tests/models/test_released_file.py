@@ -119,6 +119,8 @@ def test_unknown_calls_do_nothing(tmp_path):
 @pytest.mark.parametrize(
     ("content", "says"),
     [
+        ({"foo": WEIGHTS, 3: 1}, "holds no tensors.* it holds 'foo', 3: save the part"),
+        ({"model": {"ema": WEIGHTS}}, "holds no tensors.* it holds 'ema': save"),
         ([1, 2], "expected tensors by name, found list"),
         ({"iteration": 3}, "holds no tensors"),
         ({"model": 3}, "holds no tensors"),
@@ -142,8 +144,32 @@ def test_damaged_files_are_told_in_one_line(tmp_path):
             ReleasedFile(path)
         assert "\n" not in str(error.value)
     torch.save({"model": WEIGHTS}, path, _use_new_zipfile_serialization=False)
-    with pytest.raises(WeightsError, match="present form, or cut short"):
+    with pytest.raises(WeightsError, match=r"before version 1\.6: load and save it once"):
         ReleasedFile(path)
     torch.save({"model": WEIGHTS, "hook": Hook()}, path, pickle_protocol=4)
     with pytest.raises(WeightsError, match="no checkpoint that can be read safely"):
         ReleasedFile(path)
+
+
+def test_what_is_no_weight_is_told(tmp_path):
+    odd = {
+        "integer": torch.zeros(2, dtype=torch.int64), "sparse": torch.eye(2).to_sparse(),
+        "meta": torch.zeros(3, device="meta"),
+    }  # fmt: skip
+    torch.save(WEIGHTS | odd, tmp_path / "x.pth")
+    file = ReleasedFile(tmp_path / "x.pth")
+    assert {name: fault for name, fault in file.faults.items() if fault} == {
+        "integer": "is int64", "sparse": "is sparse_coo",
+        "meta": "has no values, as it is on the meta device",
+    }  # fmt: skip
+    save_file(WEIGHTS | {"i": odd["integer"]}, tmp_path / "x.safetensors")
+    assert ReleasedFile(tmp_path / "x.safetensors").faults["i"] == "is I64"
+
+
+def test_a_header_that_lies_is_told_in_one_line(tmp_path):
+    path = tmp_path / "x.safetensors"
+    save_file(WEIGHTS, path)
+    path.write_bytes(path.read_bytes().replace(b"[2,3]", b"[2,4]"))
+    with pytest.raises(WeightsError, match="can't be read") as error, ReleasedFile(path).open():
+        pass
+    assert "\n" not in str(error.value)

@@ -80,9 +80,23 @@ def test_an_odd_index_is_refused(tmp_path, weight_map):
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"abc", b"\xff" * 80, b"\x02" + b"\0" * 7 + b"[]", b"\x07" + b"\0" * 7 + b'{"a":3}'],
+    [
+        b"",
+        b"abc",
+        b"\xff" * 80,
+        b"\x02" + b"\0" * 7 + b"[]",
+        b"\x07" + b"\0" * 7 + b'{"a":3}',
+        b"\x23" + b"\0" * 7 + b'{"a":{"data_offsets":[0,0],"dtype":1}}',
+    ],
 )
 def test_what_is_no_safetensors_file_is_refused(tmp_path, content):
     (tmp_path / "x").write_bytes(content)
     with pytest.raises(WeightsError, match="no safetensors file"):
         read_header(tmp_path / "x")
+
+
+def test_what_is_no_weight_is_not_written(tmp_path):
+    for values in (torch.zeros(2, dtype=torch.int64), torch.zeros(2, device="meta")):
+        with pytest.raises(WeightsError, match=r"tensor x .*expected dense float32"):
+            write_shard(tmp_path / str(values.device), [Entry("x", (2,))], iter([("x", values)]),
+                        "float32", {})  # fmt: skip

@@ -34,6 +34,9 @@ def put_converted(folder, model="sdmatte"):
     folder.mkdir(parents=True)
     (folder / "config.json").write_text("{}")
     (folder / "manifest.json").write_text(json.dumps({"model": model}))
+    codec = "encoder.layers.0.weight" if model == "litesdmatte" else "quant_conv.weight"
+    names = ("visual_prompt.projection.weight", f"codec.vae.{codec}")
+    save_file({name: torch.zeros(1) for name in names}, folder / "model.safetensors")
     return folder
 
 
@@ -145,6 +148,30 @@ def test_floats_are_cast_and_counters_are_not():
     load_strictly(module, state.state_dict(), dtype=torch.bfloat16)
     assert module[0].weight.dtype == torch.bfloat16
     assert module[2].num_batches_tracked.dtype == torch.int64
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        (torch.zeros(2, dtype=torch.int32), "1.bias is int32"),
+        (torch.zeros(2, dtype=torch.complex64), "1.bias is complex64"),
+        (torch.zeros(2, device="meta"), "1.bias has no values, as it is on the meta device"),
+        (torch.zeros(2).to_sparse(), "1.bias is sparse_coo"),
+    ],
+)
+def test_what_is_no_weight_is_refused(values, says):
+    state = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2), nn.BatchNorm1d(2)).state_dict()
+    with pytest.raises(WeightsError, match=f"toy: tensor {says}; expected dense float32"):
+        load_strictly(small(), state | {"1.bias": values}, "toy")
+
+
+def test_a_network_of_ours_without_a_released_part_keeps_its_name(tmp_path):
+    folder = put_converted(tmp_path / "ablation")
+    save_file({"codec.vae.quant_conv.weight": torch.zeros(1)}, folder / "model.safetensors")
+    assert identify(folder) == MODELS["sdmatte"]
+    save_file({"a": torch.zeros(1)}, folder / "model.safetensors")
+    with pytest.raises(WeightsError, match="says sdmatte, the tensors are of no model that we"):
+        identify(folder)
 
 
 def test_one_line_says_what_does_not_fit():

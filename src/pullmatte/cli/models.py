@@ -1,6 +1,11 @@
 """``pullmatte models``: what there is, what it weighs, whether paid work may use it; getting it."""
 
+import signal
+import sys
 import textwrap
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +22,8 @@ if TYPE_CHECKING:
     from pullmatte.models.sdmatte.conversion import ConversionReport
 
 app = typer.Typer(help="List the models, fetch and convert their weights.", no_args_is_help=True)
+
+_ENDING = ("SIGTERM", "SIGHUP")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A model; see 'pullmatte models list'.")]
 Dtype = Annotated[
@@ -100,7 +107,12 @@ def pull_command(
         console.say(f"pullmatte: {spec.hub.page} {spec.hub.filename}{size}")
         _say_terms(spec)
     fetched = fetch_model(spec, captions=keep_text_encoder, quiet=quiet)
-    with console.progress_bar(f"convert {name}", quiet=quiet, unit="MB") as progress:
+    if not fetched.verified:
+        console.say(f"pullmatte: {fetched.path}: the hub states no hash to check it by")
+    with (
+        _orderly_end(),
+        console.progress_bar(f"convert {name}", quiet=quiet, unit="MB") as progress,
+    ):
         report = install(
             spec, fetched, options, keep_source=keep_source, progress=_in_megabytes(progress)
         )
@@ -135,12 +147,34 @@ def convert_command(
 
     options = ConvertOptions(dtype, keep_text_encoder, tokenizer)
     folder = destination or model_folder(spec)
-    with console.progress_bar(f"convert {name}", quiet=quiet, unit="MB") as progress:
+    with (
+        _orderly_end(),
+        console.progress_bar(f"convert {name}", quiet=quiet, unit="MB") as progress,
+    ):
         report = convert(source, folder, spec, options, _in_megabytes(progress))
     if not quiet:
         _say_terms(spec)
     _tell(report, spec, as_json=as_json, quiet=quiet)
     return 0
+
+
+@contextmanager
+def _orderly_end() -> Iterator[None]:
+    """Clean up when told to end, too: what is half written can be gigabytes."""
+    main = threading.current_thread() is threading.main_thread()
+    known = [getattr(signal, name) for name in _ENDING if hasattr(signal, name)]
+    # nohup and its like have them ignored, which stays so.
+    numbers = [n for n in known if main and signal.getsignal(n) is signal.SIG_DFL]
+    before = {number: signal.signal(number, _end) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _end(number: int, frame: object) -> None:
+    sys.exit(128 + number)
 
 
 def _in_megabytes(progress: console.Progress) -> console.Progress:
@@ -166,7 +200,17 @@ def _say_terms(spec: ModelSpec) -> None:
 def _tell(report: "ConversionReport", spec: ModelSpec, *, as_json: bool, quiet: bool) -> None:
     if as_json:
         console.emit(asdict(report) | {"folder": str(report.folder)})
+    if report.removed:
+        console.say(
+            f"pullmatte: removed what an interrupted conversion had left: "
+            f"{', '.join(report.removed)}"
+        )
     if quiet:
+        if not report.as_published:
+            console.say(
+                f"pullmatte: {report.folder}: sizes from {report.config_from}: not those of the "
+                f"released {spec.name}"
+            )
         return
     if report.dead:
         console.say(

@@ -16,7 +16,7 @@ from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 from pullmatte.errors import WeightsError
-from pullmatte.models.shards import read_header
+from pullmatte.models.shards import header_fault, read_header, tensor_fault
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,6 +29,10 @@ _COMMAND_MODULES = frozenset((
     "_pickle", "cloudpickle", "dill",
     "commands", "popen2", "cPickle",  # as Python 2, whose names torch.save writes, called them
 ))  # fmt: skip
+# The number 0x1950a86a20f9469cfc6c, pickled, with which torch.save began before version 1.6.
+_MAGIC = b"l\xfc\x9cF\xf9 j\xa8P\x19"
+_HEAD_BYTES = 64
+_SHOWN = 6
 _COMMAND_NAMES = frozenset(("eval", "exec", "compile", "__import__", "breakpoint"))
 
 
@@ -58,6 +62,7 @@ class ReleasedFile:
     Attributes:
         path: The file.
         shapes: The shape of each tensor, by the name that it has in the file.
+        faults: Why a tensor can't be a weight; empty where it can.
     """
 
     def __init__(self, path: Path) -> None:
@@ -70,13 +75,13 @@ class ReleasedFile:
         if not path.is_file():
             raise WeightsError(f"{path}: no such file; give the checkpoint that you downloaded")
         if path.suffix == ".safetensors":
-            header = read_header(path)
-            self.shapes = {
-                name: tuple(entry["shape"]) for name, entry in header.items() if name[:2] != "__"
-            }
+            header = {n: entry for n, entry in read_header(path).items() if n[:2] != "__"}
+            self.shapes = {name: tuple(entry["shape"]) for name, entry in header.items()}
+            self.faults = {name: header_fault(entry) for name, entry in header.items()}
         else:
             with self._pickled() as tensors:
-                self.shapes = {name: tuple(value.shape) for name, value in tensors.items()}
+                self.faults = {name: tensor_fault(value) for name, value in tensors.items()}
+                self.shapes = {n: _shape(value) for n, value in tensors.items()}
         if not self.shapes:
             raise WeightsError(f"{path}: holds no tensors; give a checkpoint")
 
@@ -88,10 +93,14 @@ class ReleasedFile:
             Tensors by the names that they have in the file; don't keep them.
         """
         if self.path.suffix == ".safetensors":
-            from safetensors import safe_open
+            from safetensors import SafetensorError, safe_open
 
-            with safe_open(self.path, framework="pt") as file:
-                yield _Lazy(file, self.shapes)
+            try:
+                with safe_open(self.path, framework="pt") as file:
+                    yield _Lazy(file, self.shapes)
+            except SafetensorError as error:
+                said = " ".join(str(error).split())
+                raise WeightsError(f"{self.path}: can't be read: {said}; fetch it again") from error
         else:
             with self._pickled() as tensors:
                 yield tensors
@@ -127,6 +136,12 @@ def _unpickle(path: Path) -> object:
     import torch
 
     if not zipfile.is_zipfile(path):
+        with path.open("rb") as file:
+            if _MAGIC in file.read(_HEAD_BYTES):
+                raise WeightsError(
+                    f"{path}: the form that torch.save wrote before version 1.6: load and save it "
+                    "once with torch >= 1.6, then convert what you saved"
+                )
         raise WeightsError(
             f"{path}: no checkpoint that torch.save wrote in its present form, or cut short; "
             "compare its size with the original's"
@@ -191,6 +206,21 @@ def _find_weights(loaded: object, path: Path) -> dict[str, "Tensor"]:
             break
         inner = next((loaded[n] for n in _NESTS if isinstance(loaded.get(n), Mapping)), None)
         if inner is None:
-            return {str(n): v for n, v in loaded.items() if isinstance(v, Tensor)}
+            found = {str(n): v for n, v in loaded.items() if isinstance(v, Tensor)}
+            if not found:
+                raise WeightsError(
+                    f"{path}: holds no tensors by name where they should be, nor under "
+                    f"{', '.join(_NESTS)}; it holds {_listed(loaded)}: save the part that has them"
+                )
+            return found
         loaded = inner
     raise WeightsError(f"{path}: expected tensors by name, found {type(loaded).__name__}")
+
+
+def _listed(loaded: Mapping[object, object]) -> str:
+    keys = [repr(key)[:40] for key in list(loaded)[:_SHOWN]]
+    return ", ".join([*keys, "..."] if len(loaded) > _SHOWN else keys) or "nothing"
+
+
+def _shape(values: "Tensor") -> tuple[int, ...]:
+    return () if values.is_nested else tuple(values.shape)

@@ -26,6 +26,7 @@ SHARD_BYTES = 2_000_000_000
 _MOST_HEADER_BYTES = 100_000_000
 _CODES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
 BYTES_PER_NUMBER = {"float32": 4, "bfloat16": 2, "float16": 2}
+_READABLE = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,45 @@ class Entry:
         return count
 
 
+def header_fault(entry: Mapping[str, Any]) -> str:
+    """Tell from an entry of a header why a tensor can't be a weight; empty if it can."""
+    return "" if entry["dtype"] in _READABLE else f"is {entry['dtype']}"
+
+
+def tensor_fault(values: "Tensor") -> str:
+    """Tell why a tensor can't be a weight; empty if it can."""
+    import torch
+
+    if values.is_nested or values.layout != torch.strided:
+        return f"is {'nested' if values.is_nested else _plain(values.layout)}"
+    if values.device.type == "meta":
+        return "has no values, as it is on the meta device"
+    return "" if _plain(values.dtype) in _READABLE.values() else f"is {_plain(values.dtype)}"
+
+
+def _plain(kind: object) -> str:
+    return str(kind).removeprefix("torch.")
+
+
+def refuse_faults(faults: Mapping[str, str], what: object) -> None:
+    """Refuse tensors that can't be weights.
+
+    Args:
+        faults: Of each tensor by name; empty where there is none.
+        what: Where they are, for the message.
+
+    Raises:
+        WeightsError: If there is a fault.
+    """
+    bad = [name for name, fault in faults.items() if fault]
+    if bad:
+        more = f", as {len(bad) - 1} more can't be used" if len(bad) > 1 else ""
+        raise WeightsError(
+            f"{what}: tensor {bad[0]} {faults[bad[0]]}{more}; expected dense float32, float16 or "
+            "bfloat16: give the file as it was released"
+        )
+
+
 def read_header(path: Path) -> dict[str, Any]:
     """Read what a safetensors file holds, without its tensors and without torch.
 
@@ -67,7 +107,10 @@ def read_header(path: Path) -> dict[str, Any]:
             if length > _MOST_HEADER_BYTES:
                 raise WeightsError(f"{path}: no safetensors file; give one, or convert a .pth")
             header = json.loads(file.read(length))
-        ends = [entry["data_offsets"][1] for name, entry in header.items() if name[:2] != "__"]
+        entries = [entry for name, entry in header.items() if name[:2] != "__"]
+        ends = [entry["data_offsets"][1] for entry in entries]
+        if not all(isinstance(e["dtype"], str) and _is_shape(e["shape"]) for e in entries):
+            raise ValueError("odd entries")
         expected, found = 8 + length + max(ends, default=0), path.stat().st_size
     except OSError as error:
         raise WeightsError(f"can't read {path}: {error.strerror or error}") from error
@@ -79,6 +122,10 @@ def read_header(path: Path) -> dict[str, Any]:
         )
     checked: dict[str, Any] = header
     return checked
+
+
+def _is_shape(shape: object) -> bool:
+    return isinstance(shape, list) and all(type(side) is int and side >= 0 for side in shape)
 
 
 def shard_paths(folder: Path) -> list[Path]:
@@ -145,7 +192,8 @@ def write_shard(
         The file's sha256.
 
     Raises:
-        WeightsError: If a number isn't finite, in itself or in `dtype`.
+        WeightsError: If a tensor can't be a weight, or a number isn't finite, in itself or in
+            `dtype`.
         OSError: If it can't be written.
     """
     digest = hashlib.sha256()
@@ -182,6 +230,7 @@ def _bodies(
 
     kind: torch.dtype = getattr(torch, dtype)
     for entry, (name, values) in zip(entries, tensors, strict=True):
+        refuse_faults({name: tensor_fault(values)}, "source")
         assert (name, tuple(values.shape)) == (entry.name, entry.shape)
         cast = values.detach().to(kind).contiguous()
         if not bool(torch.isfinite(cast).all()):

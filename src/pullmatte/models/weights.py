@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pullmatte.errors import MissingDependency, UnknownModel, WeightsError
 from pullmatte.models import MODELS, ModelSpec, find_spec
-from pullmatte.models.shards import read_header, shard_paths
+from pullmatte.models.shards import read_header, refuse_faults, shard_paths, tensor_fault
 
 if TYPE_CHECKING:
     import torch
@@ -58,11 +58,20 @@ def resolve(name: str) -> tuple[ModelSpec, Path | None]:
 
     Raises:
         UnknownModel: If it is neither.
-        WeightsError: If the weights aren't there, or aren't any that are known.
+        WeightsError: If the weights aren't there, aren't any that are known, or another model's.
     """
     if name in MODELS:
         spec = MODELS[name]
-        return spec, (find(spec) if spec.hub is not None else None)
+        if spec.hub is None:
+            return spec, None
+        folder = find(spec)
+        found = identify(folder)
+        if found.name != spec.name:
+            raise WeightsError(
+                f"{folder}: holds {found.name}, not {spec.name}: remove it, then "
+                f"'pullmatte models pull {spec.name}'"
+            )
+        return spec, folder
     path = Path(name).expanduser()
     if not (path.exists() or path.suffix in (".safetensors", *_PICKLES) or os.sep in name):
         find_spec(name)
@@ -120,7 +129,7 @@ def match_fingerprint(names: Iterable[str], path: Path) -> ModelSpec:
     fitting = [
         spec
         for spec in MODELS.values()
-        if spec.fingerprint and all(any(n.endswith(f) for n in found) for f in spec.fingerprint)
+        if spec.fingerprint and _likeness(spec, found) == len(spec.fingerprint)
     ]
     if not fitting:
         raise WeightsError(
@@ -129,6 +138,11 @@ def match_fingerprint(names: Iterable[str], path: Path) -> ModelSpec:
         )
     named = [s for s in fitting if s.hub and Path(s.hub.filename).stem == path.stem]
     return (named or fitting)[0]
+
+
+def _likeness(spec: ModelSpec, names: set[str]) -> int:
+    """Count how many tensors of a model's fingerprint are there."""
+    return sum(any(name.endswith(part) for name in names) for part in spec.fingerprint)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -154,7 +168,34 @@ def _identify_folder(folder: Path) -> ModelSpec:
     name = read_manifest(folder).get("model")
     if not isinstance(name, str) or name not in MODELS:
         raise WeightsError(f"{folder}: for model {name!r}; known are {', '.join(MODELS)}")
-    return MODELS[name]
+    spec = MODELS[name]
+    if spec.hub is None:
+        raise WeightsError(
+            f"{folder}: {MANIFEST} says {name}, a model without weights; convert or pull again"
+        )
+    _check_fingerprint(folder, spec)
+    return spec
+
+
+def _check_fingerprint(folder: Path, spec: ModelSpec) -> None:
+    """Refuse a folder whose tensors aren't of the model, and so of the licence, that it names.
+
+    A network of ours may lack parts that the released ones have; another model mustn't fit better.
+
+    Raises:
+        WeightsError: If it is so.
+    """
+    from pullmatte.models.sdmatte.upstream import to_released
+
+    names = {to_released(n) for path in shard_paths(folder) for n in read_header(path)}
+    known = [each for each in MODELS.values() if each.fingerprint]
+    best = max(known, key=lambda each: _likeness(each, names))
+    likeness = _likeness(spec, names)
+    if likeness == 0 or likeness < _likeness(best, names):
+        held = f"{best.name}'s" if _likeness(best, names) else "of no model that we know"
+        raise WeightsError(
+            f"{folder}: {MANIFEST} says {spec.name}, the tensors are {held}; convert or pull again"
+        )
 
 
 def read_shards(folder: Path) -> dict[str, "Tensor"]:
@@ -261,12 +302,14 @@ def load_strictly(
         dtype: Precision to cast floats to, one at a time; None keeps theirs.
 
     Raises:
-        WeightsError: If a name or shape differs; the module is then as it was.
+        WeightsError: If a name, shape or kind of number differs; the module is then as it was.
     """
     import torch
 
     expected = {name: tuple(value.shape) for name, value in module.state_dict().items()}
     check_names(expected, {name: tuple(value.shape) for name, value in tensors.items()}, what)
+    floats = [name for name, value in module.state_dict().items() if value.is_floating_point()]
+    refuse_faults({name: tensor_fault(tensors[name]) for name in floats}, what)
     cast: dict[str, Tensor] = {
         name: value if dtype is None or not value.is_floating_point() else value.to(dtype)
         for name, value in tensors.items()

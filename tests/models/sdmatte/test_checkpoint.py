@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from pullmatte.errors import WeightsError
 from pullmatte.models import MODELS
 from pullmatte.models.sdmatte.checkpoint import load_caption_encoder, load_network, read_config
 from pullmatte.models.sdmatte.conversion import convert
+from pullmatte.models.weights import identify, resolve
 
 HERE = Path(__file__).parent
 
@@ -70,10 +72,33 @@ def test_weights_are_mapped_and_frozen(converted):
     assert load_caption_encoder(converted) is None
 
 
+def _field(part, name, value):
+    """Change a field of a part of the config; without a name, the part."""
+
+    def change(content):
+        record = json.loads(content)
+        if name is None:
+            record[part] = value
+        else:
+            record[part][name] = value
+        return json.dumps(record).encode()
+
+    return change
+
+
 def test_a_damaged_folder_is_told_in_one_line(converted, tmp_path):
     for name, change, says in (
         ("config.json", lambda b: b"{", "can't be read"),
         ("config.json", lambda b: b.replace(b'"size_px"', b'"size"'), "unknown field 'size'"),
+        ("config.json", lambda b: b"[" * 100_000, "config.json: can't be read"),
+        ("config.json", _field("unet", "norm_groups", 0), "config.json: can't be read"),
+        ("config.json", _field("unet", "heads", [0, 0, 0, 0]), "config.json: can't be read"),
+        ("config.json", _field("unet", "channels", "abcd"), "config.json: can't be read"),
+        ("config.json", _field("unet", "layers_per_block", 10**6), "config.json: 1000000 layers"),
+        ("config.json", _field("unet", "channels", [2**60] * 4), "config.json: no network can be"),
+        ("config.json", _field("autoencoder", "kind", None), "config.json: can't be read"),
+        ("config.json", _field("unet", None, 3), "config.json: can't be read"),
+        ("config.json", _field("unet", "context_width", 65), "misshaped"),
         ("manifest.json", lambda b: b"[]", "expected an object"),
         ("model.safetensors", lambda b: b[:-4], "bytes where its header promises"),
         ("model.safetensors", lambda b: b"", "no safetensors file"),
@@ -107,3 +132,38 @@ def test_released_safetensors_without_text_encoder_are_refused(tmp_path):
     save_file(tensors, tmp_path / "x.safetensors")
     with pytest.raises(WeightsError, match="holds no text encoder"):
         load_network(tmp_path / "x.safetensors")
+
+
+@pytest.mark.parametrize("name", ["unet.conv_in.weight", "text_embedding"])
+def test_integers_in_a_folder_are_told(converted, tmp_path, name):
+    shutil.copytree(converted, tmp_path / "out")
+    tensors = load_file(converted / "model.safetensors")
+    ours = {k: v.to(torch.int64) if k == name else v for k, v in tensors.items()}
+    save_file(ours, tmp_path / "out" / "model.safetensors")
+    with pytest.raises(WeightsError, match=f"tensor {name} is int64; expected dense float32"):
+        load_network(tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "name", ["unet.conv_in.weight", "text_encoder.text_model.final_layer_norm.bias"]
+)
+def test_integers_in_a_released_file_are_told(tmp_path, name):
+    tensors = released.weights()
+    save_file(tensors | {name: tensors[name].to(torch.int8)}, tmp_path / "x.safetensors")
+    with pytest.raises(WeightsError, match=" is int8; expected dense float32"):
+        load_network(tmp_path / "x.safetensors")
+
+
+def test_another_model_s_name_is_refused(converted, tmp_path, monkeypatch):
+    folder = tmp_path / "models" / "litesdmatte"
+    shutil.copytree(converted, folder)
+    monkeypatch.setenv("PULLMATTE_HOME", str(tmp_path))
+    with pytest.raises(WeightsError, match="holds sdmatte, not litesdmatte: remove it"):
+        resolve("litesdmatte")
+    (folder / "manifest.json").write_text('{"model": "litesdmatte"}')
+    for load in (load_network, identify):
+        with pytest.raises(WeightsError, match="says litesdmatte, the tensors are sdmatte's"):
+            load(folder)
+    (folder / "manifest.json").write_text('{"model": "classical"}')
+    with pytest.raises(WeightsError, match="says classical, a model without weights"):
+        resolve(str(folder))

@@ -172,9 +172,31 @@ def _without(name):
             lambda t: t | {"unet.conv_in.bias": torch.full((32,), torch.nan)},
             "unet.conv_in.bias: holds numbers that aren't finite",
         ),
+        Fault(
+            lambda t: t | {"unet.conv_in.bias": torch.zeros(32, dtype=torch.int64)},
+            "tensor unet.conv_in.bias is int64; expected dense float32",
+        ),
+        Fault(
+            lambda t: t | {"unet.conv_in.bias": torch.zeros(32, device="meta")},
+            "tensor unet.conv_in.bias has no values",
+        ),
+        Fault(
+            lambda t: t | {"unet.conv_in.bias": torch.zeros(32).to_sparse()},
+            "tensor unet.conv_in.bias is sparse_coo",
+        ),
         Fault(lambda t: {"unet.conv_in.bias": torch.zeros(32)}, "weights of no model that we know"),
     ],
-    ids=["missing", "unexpected", "misshaped", "no text", "nan", "stranger"],
+    ids=[
+        "missing",
+        "unexpected",
+        "misshaped",
+        "no text",
+        "nan",
+        "integer",
+        "meta",
+        "sparse",
+        "stranger",
+    ],
 )
 def test_weights_that_do_not_fit_are_refused_and_leave_nothing(tmp_path, tensors, fault):
     source = released.write(tmp_path / "from" / "SDMatte.pth", fault.change(dict(tensors)))
@@ -229,3 +251,18 @@ def test_progress_ends_at_the_total(source, tmp_path):
     convert(source, tmp_path / "out", SDMATTE, progress=lambda *call: calls.append(call))
     assert calls[-1][0] == calls[-1][1]
     assert [done for done, _ in calls] == sorted(done for done, _ in calls)
+
+
+def test_integers_that_no_network_has_do_not_hinder(tmp_path, tensors):
+    idle = {"text_encoder.text_model.embeddings.position_ids": torch.arange(77)[None]}
+    source = released.write(tmp_path / "SDMatte.pth", tensors | idle)
+    convert(source, tmp_path / "out", SDMATTE)
+
+
+def test_a_flipped_bit_is_found_and_leaves_nothing(source, tmp_path, tensors):
+    content = bytearray(source.read_bytes())
+    content[content.find(tensors["unet.conv_in.weight"].numpy().tobytes()) + 100] ^= 1
+    source.write_bytes(content)
+    with pytest.raises(WeightsError, match=r"damaged: the checksum of SDMatte/data/\d+ in it"):
+        convert(source, tmp_path / "out", SDMATTE)
+    assert [p.name for p in tmp_path.iterdir()] == ["from"]

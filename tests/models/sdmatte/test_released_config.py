@@ -68,7 +68,19 @@ def test_without_configs_the_published_sizes_hold(tmp_path):
         (UNET | {"act_fn": "gelu"}, VAE, "asks for act_fn 'gelu', this network has 'silu'"),
         (UNET, VAE | {"latent_channels": 16}, "asks for latent_channels 16"),
         ({"act_fn": "silu"}, VAE, "lacks 'block_out_channels'"),
-        (UNET | {"attention_head_dim": None}, VAE, "unet/config.json or vae/config.json"),
+        (UNET | {"attention_head_dim": None}, VAE, "unet/config.json: lacks 'attention_head_dim'"),
+        (UNET | {"attention_head_dim": 0}, VAE, "attention_head_dim is 0, expected four whole"),
+        (UNET | {"attention_head_dim": [5, 10]}, VAE, r"attention_head_dim is \[5, 10\], expected"),
+        (UNET | {"attention_head_dim": 7}, VAE, "UNetConfig.heads is"),
+        (UNET | {"norm_num_groups": 3}, VAE, "unet/config.json: UNetConfig.channels is"),
+        (UNET | {"block_out_channels": "abcd"}, VAE, "block_out_channels is 'abcd', expected four"),
+        (UNET | {"layers_per_block": "x"}, VAE, "layers_per_block is 'x', expected a whole"),
+        (UNET | {"layers_per_block": 10**6}, VAE, "layers_per_block is 1000000, expected"),
+        (UNET | {"num_attention_heads": 8}, VAE, "asks for num_attention_heads 8"),
+        (UNET, VAE | {"scaling_factor": "a"}, "vae/config.json: scaling_factor is 'a', expected a"),
+        (UNET, VAE | {"block_out_channels": None}, "vae/config.json: lacks 'block_out_channels'"),
+        (UNET, VAE | {"layers_per_block": True}, "layers_per_block is True, expected a whole"),
+        (UNET, VAE | {"shift_factor": 0.1}, "asks for shift_factor 0.1"),
         ("nonsense", VAE, "can't be read"),
         ("[]", VAE, "can't be read: expected an object"),
     ],
@@ -78,3 +90,29 @@ def test_configs_of_other_networks_are_refused(tmp_path, unet, vae, says):
     with pytest.raises(WeightsError, match=says) as error:
         choose_config(MODELS["sdmatte"], tmp_path, {})
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("unet", "vae", "says"),
+    [
+        (
+            {"attention_head_dim": 8},
+            {},
+            r"attention_head_dim is \[8, 8, 8, 8\], published is \[5, ",
+        ),
+        ({"norm_num_groups": 16}, {}, "unet/config.json: norm_num_groups is 16, published is 32"),
+        ({}, {"norm_num_groups": 16}, "vae/config.json: norm_num_groups is 16, published is 32"),
+        ({}, {"scaling_factor": 0.13025}, "scaling_factor is 0.13025, published is 0.18215"),
+    ],
+)
+def test_what_no_shape_betrays_is_refused(tmp_path, unet, vae, says):
+    put(tmp_path, UNET | unet, VAE | vae)
+    with pytest.raises(WeightsError, match=says) as error:
+        choose_config(MODELS["sdmatte"], tmp_path, {})
+    assert "\n" not in str(error.value)
+
+
+def test_another_scale_of_the_tiny_autoencoder_is_refused(tmp_path):
+    put(tmp_path, UNET | {"layers_per_block": 1}, TINY_VAE | {"scaling_factor": 0.18215})
+    with pytest.raises(WeightsError, match=r"scaling_factor is 0.18215, published is 1.0"):
+        choose_config(MODELS["litesdmatte"], tmp_path, {})

@@ -25,6 +25,7 @@ from pullmatte.models.sdmatte.conversion_plan import (
     TEXT_EMBEDDING,
     ConvertOptions,
     check_text_encoder,
+    make_empty,
 )
 from pullmatte.models.sdmatte.network import SDMatteNetwork
 from pullmatte.models.sdmatte.released_config import choose_config
@@ -49,6 +50,10 @@ __all__ = [
 ]
 
 
+# What a damaged config can do to the code that reads it.
+_ODD = (ValueError, TypeError, AttributeError, ArithmeticError, LookupError, RecursionError)
+
+
 def load_network(path: Path, dtype: torch.dtype | None = None) -> SDMatteNetwork:
     """Load a network with its weights; they are mapped from the file, not copied.
 
@@ -67,8 +72,7 @@ def load_network(path: Path, dtype: torch.dtype | None = None) -> SDMatteNetwork
         config, tensors = read_config(path), read_shards(path)
     else:
         config, tensors = _read_released(path)
-    with torch.device("meta"):
-        network = SDMatteNetwork(config)
+    network = make_empty(config, str(path / CONFIG if path.is_dir() else path))
     load_strictly(network, tensors, str(path), dtype=dtype)
     return network.eval().requires_grad_(False)
 
@@ -85,8 +89,9 @@ def read_config(folder: Path) -> SDMatteConfig:
         return SDMatteConfig.from_dict(record)
     except FileNotFoundError as error:
         raise WeightsError(f"{folder}: lacks {CONFIG}; convert or pull again") from error
-    except (OSError, ValueError, TypeError, PullmatteError) as error:
-        raise WeightsError(f"{path}: can't be read: {error}") from error
+    except (PullmatteError, OSError, *_ODD) as error:
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise WeightsError(f"{path}: can't be read: {said}; convert or pull again") from error
 
 
 def load_caption_encoder(path: Path) -> CaptionEncoder | None:

@@ -1,13 +1,9 @@
 """From a released checkpoint to a folder of ours, a tensor at a time."""
 
-import hashlib
 import json
-import os
-import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,14 +11,15 @@ from typing import Any
 from torch import Tensor
 
 from pullmatte import __version__
-from pullmatte.errors import WriteError
 from pullmatte.models import ModelSpec
+from pullmatte.models.checked_hash import hash_checked
 from pullmatte.models.sdmatte.conversion_plan import (
     TEXT_EMBEDDING,
     ConversionPlan,
     ConvertOptions,
     make_plan,
 )
+from pullmatte.models.sdmatte.released_config import PRESETS
 from pullmatte.models.sdmatte.text_embedding import FOLDER, TOKENIZER_FOLDER, embed_empty
 from pullmatte.models.shards import (
     BYTES_PER_NUMBER,
@@ -33,10 +30,10 @@ from pullmatte.models.shards import (
     write_shard,
 )
 from pullmatte.models.weights import CONFIG, MANIFEST
+from pullmatte.models.whole_folder import appearing, refuse_existing
 
 MANIFEST_VERSION = 1
 _COORDINATES = "coordinate_embedding."
-_HASH_BYTES = 1 << 24
 
 Progress = Callable[[int, int], None]
 """Called with the bytes done and the bytes in all."""
@@ -56,10 +53,12 @@ class ConversionReport:
         shards: How many files the network is in.
         seconds: How long it took.
         config_from: What told the sizes.
+        as_published: Whether they are those of the released network.
         dead: Branches of the coordinate embedding whose first layer is all zero, so that they
             tell the network nothing of where: of "box", "points".
         text_encoder: Whether it was kept.
         source_sha256: The source's.
+        removed: What interrupted conversions had left behind, and was removed now.
     """
 
     model: str
@@ -71,9 +70,11 @@ class ConversionReport:
     shards: int
     seconds: float
     config_from: str
+    as_published: bool
     dead: tuple[str, ...]
     text_encoder: bool
     source_sha256: str
+    removed: tuple[str, ...] = ()
 
 
 def convert(
@@ -100,11 +101,11 @@ def convert(
         WriteError: If the folder is there already, or can't be written.
     """
     started = time.perf_counter()
-    _refuse_existing(destination)
+    refuse_existing(destination)
     plan = make_plan(source, spec, options or ConvertOptions())
     advance = _Advance(progress, plan)
-    with _appearing(destination, plan.bytes_to_write) as folder:
-        sha256 = plan.options.source_sha256 or _hash_file(source, advance)
+    with appearing(destination, plan.bytes_to_write) as (folder, removed):
+        sha256 = plan.options.source_sha256 or hash_checked(source, advance)
         dead: list[str] = []
         files = _write_network(folder, plan, advance, dead)
         if plan.options.keep_text_encoder:
@@ -124,9 +125,11 @@ def convert(
         shards=sum("/" not in name for name in files),
         seconds=time.perf_counter() - started,
         config_from=plan.config_from,
+        as_published=plan.config == PRESETS[spec.name],
         dead=tuple(dead),
         text_encoder=plan.options.keep_text_encoder,
         source_sha256=sha256,
+        removed=removed,
     )
 
 
@@ -142,15 +145,6 @@ class _Advance:
         self._done += size_bytes
         if self._progress is not None:
             self._progress(min(self._done, self._total), self._total)
-
-
-def _hash_file(path: Path, advance: _Advance) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_HASH_BYTES):
-            digest.update(chunk)
-            advance(len(chunk))
-    return digest.hexdigest()
 
 
 def _write_network(
@@ -261,31 +255,3 @@ def _licence_note(spec: ModelSpec) -> str:
 
 def _write_json(path: Path, record: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _refuse_existing(destination: Path) -> None:
-    if destination.exists() or destination.is_symlink():
-        raise WriteError(f"{destination} exists already: remove it first, or choose another folder")
-
-
-@contextmanager
-def _appearing(destination: Path, needed_bytes: int) -> Iterator[Path]:
-    """Hand out a hidden folder that becomes `destination` if the block succeeds."""
-    temporary = destination.with_name(f".{destination.name}.{secrets.token_hex(4)}.partial")
-    try:
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(destination.parent).free
-        if free < needed_bytes * 1.01:
-            raise WriteError(
-                f"can't write {destination}: it takes {needed_bytes / 1e9:.1f} GB, "
-                f"{free / 1e9:.1f} GB are free; free some space or choose another disk"
-            )
-        temporary.mkdir()
-        yield temporary
-        _refuse_existing(destination)
-        os.rename(temporary, destination)
-    except OSError as error:
-        reason = " ".join((error.strerror or str(error)).split())
-        raise WriteError(f"can't write {destination}: {reason}; choose another folder") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)

@@ -5,19 +5,19 @@ from pathlib import Path
 
 import torch
 
-from pullmatte.errors import WeightsError
+from pullmatte.errors import MissingDependency, WeightsError
 from pullmatte.models import ModelSpec
 from pullmatte.models.released_file import ReleasedFile
 from pullmatte.models.sdmatte.config import SDMatteConfig
 from pullmatte.models.sdmatte.network import SDMatteNetwork
-from pullmatte.models.sdmatte.released_config import PRESETS, Shapes, choose_config
+from pullmatte.models.sdmatte.released_config import MOST_LAYERS, PRESETS, Shapes, choose_config
 from pullmatte.models.sdmatte.text_embedding import (
     TOKENIZER_FILES,
     TOKENIZER_FOLDER,
     TextConfig,
 )
 from pullmatte.models.sdmatte.upstream import SortedNames, remap
-from pullmatte.models.shards import BYTES_PER_NUMBER, SHARD_BYTES, Entry
+from pullmatte.models.shards import BYTES_PER_NUMBER, SHARD_BYTES, Entry, refuse_faults
 from pullmatte.models.weights import check_names, match_fingerprint
 
 TEXT_EMBEDDING = "text_embedding"
@@ -111,8 +111,10 @@ def make_plan(path: Path, spec: ModelSpec, options: ConvertOptions) -> Conversio
     names = remap(source.shapes)
     given = {ours: source.shapes[theirs] for ours, theirs in names.network.items()}
     config, config_from = choose_config(spec, path.parent, given)
-    expected = _expected(config)
+    expected = _shapes(make_empty(config, str(path)))
     check_names(expected, given, str(path), unknown=names.unknown)
+    used = (*names.network.values(), *names.text_encoder.values())
+    refuse_faults({name: source.faults[name] for name in used}, path)
     text = {ours: source.shapes[theirs] for ours, theirs in names.text_encoder.items()}
     check_text_encoder(text, config, spec, path)
     tokenizer = None
@@ -121,9 +123,32 @@ def make_plan(path: Path, spec: ModelSpec, options: ConvertOptions) -> Conversio
     return ConversionPlan(spec, source, names, config, config_from, tokenizer, options)
 
 
-def _expected(config: SDMatteConfig) -> dict[str, tuple[int, ...]]:
-    with torch.device("meta"):
-        network = SDMatteNetwork(config)
+def make_empty(config: SDMatteConfig, what: str) -> SDMatteNetwork:
+    """Build a network on the meta device, for weights to be put into.
+
+    Args:
+        config: As a file has it.
+        what: That file, for the message.
+
+    Raises:
+        WeightsError: If nothing can be built by this config.
+    """
+    layers = max(config.unet.layers_per_block, config.autoencoder.layers_per_block)
+    if layers > MOST_LAYERS:
+        raise WeightsError(f"{what}: {layers} layers per block, expected {MOST_LAYERS} at most")
+    try:
+        with torch.device("meta"):
+            return SDMatteNetwork(config)
+    except MissingDependency:
+        raise
+    except Exception as error:  # What diffusers and torch raise on odd sizes has no limits.
+        said = " ".join(str(error).split())[:160] or type(error).__name__
+        raise WeightsError(
+            f"{what}: no network can be built by its config: {said}; convert or pull again"
+        ) from error
+
+
+def _shapes(network: SDMatteNetwork) -> dict[str, tuple[int, ...]]:
     shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     del shapes[TEXT_EMBEDDING]
     return shapes

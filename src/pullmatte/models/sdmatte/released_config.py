@@ -15,11 +15,13 @@ from pullmatte.models.sdmatte.config import (
     SDMatteConfig,
     UNetConfig,
 )
+from pullmatte.models.sdmatte.config_fields import Fields, naming
 
 Shapes = Mapping[str, tuple[int, ...]]
 
 PRESETS = {"sdmatte": SDMATTE, "sdmatte-plus": SDMATTE, "litesdmatte": LITESDMATTE}
 _HEAD_WIDTH = 64
+MOST_LAYERS = 16
 _KL_SCALE = 0.18215
 _CROSS = "CrossAttnDownBlock2D"
 _CROSS_UP = "CrossAttnUpBlock2D"
@@ -38,8 +40,18 @@ _UNET_FIXED: dict[str, Any] = {
     "up_block_types": ["UpBlock2D", _CROSS_UP, _CROSS_UP, _CROSS_UP],
     "bbox_time_embed_dim": 320,
     "out_channels": 4,
+    "center_input_sample": False,
+    "downsample_padding": 1,
+    "num_attention_heads": None,
+    "resnet_time_scale_shift": "default",
+    "transformer_layers_per_block": 1,
 }
-_KL_FIXED: dict[str, Any] = {"act_fn": "silu", "latent_channels": 4, "in_channels": 3}
+_KL_FIXED: dict[str, Any] = {
+    "act_fn": "silu",
+    "latent_channels": 4,
+    "in_channels": 3,
+    "shift_factor": None,
+}
 _TINY_FIXED: dict[str, Any] = {
     "act_fn": "relu",
     "latent_channels": 4,
@@ -82,7 +94,7 @@ def _read(path: Path) -> dict[str, Any]:
         record = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(record, dict):
             raise ValueError("expected an object")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise WeightsError(f"{path}: can't be read: {error}; mend or remove it") from error
     return record
 
@@ -90,56 +102,89 @@ def _read(path: Path) -> dict[str, Any]:
 def _of_records(
     preset: SDMatteConfig, unet: dict[str, Any], vae: dict[str, Any], folder: Path
 ) -> SDMatteConfig:
-    kind = "tiny" if vae.get("_class_name") == "AutoencoderTiny" else "kl"
-    _refuse_others(unet, _UNET_FIXED, folder / "unet")
-    _refuse_others(vae, _TINY_FIXED if kind == "tiny" else _KL_FIXED, folder / "vae")
-    try:
-        channels = tuple(unet["block_out_channels"])
-        heads = unet["attention_head_dim"]
-        return replace(
-            preset,
-            unet=UNetConfig(
-                channels=channels,
-                heads=(heads,) * len(channels) if isinstance(heads, int) else tuple(heads),
-                layers_per_block=unet["layers_per_block"],
-                context_width=unet["cross_attention_dim"],
-                norm_groups=unet["norm_num_groups"],
-            ),
-            autoencoder=_tiny(vae) if kind == "tiny" else _kl(vae),
-            box_width=unet.get("bbox_embeddings_input_dim", preset.box_width),
-            points_width=unet.get("point_embeddings_input_dim", preset.points_width),
+    files = folder / "unet" / "config.json", folder / "vae" / "config.json"
+    tiny = vae.get("_class_name") == "AutoencoderTiny"
+    _refuse_others(unet, _UNET_FIXED, files[0])
+    _refuse_others(vae, _TINY_FIXED if tiny else _KL_FIXED, files[1])
+    config = replace(
+        preset,
+        unet=_unet(Fields(unet, files[0])),
+        autoencoder=(_tiny if tiny else _kl)(Fields(vae, files[1])),
+        box_width=Fields(unet, files[0]).whole("bbox_embeddings_input_dim", preset.box_width),
+        points_width=Fields(unet, files[0]).whole(
+            "point_embeddings_input_dim", preset.points_width
+        ),
+    )
+    _refuse_silent(config, preset, files)
+    return config
+
+
+def _refuse_silent(config: SDMatteConfig, preset: SDMatteConfig, files: tuple[Path, Path]) -> None:
+    """Refuse what no shape would betray: the published widths, cut or scaled in another way."""
+    pairs: list[tuple[str, Any, Any, Path]] = []
+    if config.unet.channels == preset.unet.channels:
+        pairs += [
+            ("attention_head_dim", config.unet.heads, preset.unet.heads, files[0]),
+            ("norm_num_groups", config.unet.norm_groups, preset.unet.norm_groups, files[0]),
+        ]
+    theirs, ours = config.autoencoder, preset.autoencoder
+    if (theirs.kind, theirs.channels) == (ours.kind, ours.channels):
+        pairs += [
+            ("norm_num_groups", theirs.norm_groups, ours.norm_groups, files[1]),
+            ("scaling_factor", theirs.scale, ours.scale, files[1]),
+        ]
+    for name, found, published, path in pairs:
+        if found != published:
+            raise WeightsError(
+                f"{path}: {name} is {_said(found)}, published is {_said(published)} with these "
+                "widths, and no other would fit the weights; mend or remove the file"
+            )
+
+
+def _said(value: object) -> str:
+    return repr(list(value) if isinstance(value, tuple) else value)
+
+
+def _unet(given: Fields) -> UNetConfig:
+    with naming(given.path):
+        return UNetConfig(
+            channels=given.levels("block_out_channels"),
+            heads=given.levels("attention_head_dim", one_for_all=True),
+            layers_per_block=given.whole("layers_per_block", most=MOST_LAYERS),
+            context_width=given.whole("cross_attention_dim"),
+            norm_groups=given.whole("norm_num_groups"),
         )
-    except (LookupError, TypeError, PullmatteError) as error:
-        raise WeightsError(
-            f"{folder}: unet/config.json or vae/config.json lacks {error}; mend or remove them"
-        ) from error
 
 
-def _refuse_others(record: dict[str, Any], fixed: dict[str, Any], folder: Path) -> None:
+def _refuse_others(record: dict[str, Any], fixed: dict[str, Any], path: Path) -> None:
     for name, ours in fixed.items():
         theirs = record.get(name, ours)
         if theirs not in (None, ours):
             raise WeightsError(
-                f"{folder / 'config.json'}: asks for {name} {theirs!r}, this network has {ours!r}; "
-                "these weights can't be used here"
+                f"{path}: asks for {name} {repr(theirs)[:60]}, this network has {ours!r}; these "
+                "weights can't be used here"
             )
 
 
-def _kl(vae: dict[str, Any]) -> AutoencoderConfig:
-    return AutoencoderConfig(
-        kind="kl",
-        channels=tuple(vae["block_out_channels"]),
-        layers_per_block=vae["layers_per_block"],
-        norm_groups=vae.get("norm_num_groups", 32),
-        scale=vae.get("scaling_factor") or _KL_SCALE,
-    )
+def _kl(given: Fields) -> AutoencoderConfig:
+    with naming(given.path):
+        return AutoencoderConfig(
+            kind="kl",
+            channels=given.levels("block_out_channels"),
+            layers_per_block=given.whole("layers_per_block", most=MOST_LAYERS),
+            norm_groups=given.whole("norm_num_groups", 32),
+            scale=given.number("scaling_factor", _KL_SCALE),
+        )
 
 
-def _tiny(vae: dict[str, Any]) -> AutoencoderConfig:
-    channels = tuple(vae["encoder_block_out_channels"])
-    if tuple(vae.get("decoder_block_out_channels", channels)) != channels:
-        raise WeightsError("equal widths in encoder and decoder")
-    return AutoencoderConfig(kind="tiny", channels=channels, scale=vae.get("scaling_factor", 1.0))
+def _tiny(given: Fields) -> AutoencoderConfig:
+    with naming(given.path):
+        channels = given.levels("encoder_block_out_channels")
+        if given.levels("decoder_block_out_channels") != channels:
+            raise PullmatteError("widths of encoder and decoder differ")
+        return AutoencoderConfig(
+            kind="tiny", channels=channels, scale=given.number("scaling_factor", 1.0)
+        )
 
 
 def _of_shapes(preset: SDMatteConfig, shapes: Shapes) -> SDMatteConfig:
