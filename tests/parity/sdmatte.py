@@ -41,6 +41,7 @@ def run_case(file: Path, case: str) -> dict[str, Tensor]:
     Returns:
         Alpha and all that stands between, under their recorded names.
     """
+    file = Path(file)
     tensors = load_file(file)
     network = build(file, tensors)
     with torch.inference_mode():
