@@ -1,0 +1,50 @@
+"""Sizes of MEMatte; without routing the same network is ViTMatte."""
+
+from dataclasses import dataclass
+
+from pullmatte.errors import PullmatteError
+
+
+@dataclass(frozen=True)
+class MEMatteConfig:
+    """One network. The defaults are those of the released ViT-S.
+
+    Attributes:
+        width: Channels of a token.
+        heads: Attention heads.
+        blocks: Transformer blocks.
+        patch_px: Side of the square of pixels that makes a token.
+        window: Side of a window in tokens.
+        global_blocks: Blocks that attend over the whole picture; the others stay in windows.
+        pretrained_px: Side of the square for which positions were learned.
+        stream: Channels of the detail stream at 1/2, 1/4 and 1/8 of the picture.
+        fusion: Channels after each fusion with it, from 1/8 up to the picture's own size.
+        routed: Whether only chosen tokens attend in the global blocks.
+        most_tokens: As many tokens at most attend in a global block.
+    """
+
+    width: int = 384
+    heads: int = 6
+    blocks: int = 12
+    patch_px: int = 16
+    window: int = 14
+    global_blocks: tuple[int, ...] = (2, 5, 8, 11)
+    pretrained_px: int = 224
+    stream: tuple[int, int, int] = (48, 96, 192)
+    fusion: tuple[int, int, int, int] = (256, 128, 64, 32)
+    routed: bool = True
+    most_tokens: int = 12_000
+
+    def __post_init__(self) -> None:
+        """Refuse what no network can be built from."""
+        if self.width % self.heads:
+            raise PullmatteError(f"width {self.width}: give a multiple of the {self.heads} heads")
+        if not all(0 <= at < self.blocks for at in self.global_blocks):
+            raise PullmatteError(f"global_blocks {self.global_blocks}: there are {self.blocks}")
+        if self.most_tokens < 1:
+            raise PullmatteError(f"most_tokens {self.most_tokens}: give 1 or more")
+
+    @property
+    def places(self) -> int:
+        """Side of the grid of learned positions."""
+        return self.pretrained_px // self.patch_px
