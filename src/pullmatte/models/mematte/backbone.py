@@ -31,26 +31,26 @@ class Attention(nn.Module):
     Source: ViTDet; Li et al. 2022, section 3.
     """
 
-    def __init__(self, width: int, heads: int, window: int | None) -> None:
-        """Take the window's side in tokens; None for no window and no relative positions."""
+    def __init__(self, width: int, heads: int, side: int | None) -> None:
+        """Take the side in tokens for which relative positions are learned; None for none."""
         super().__init__()
         self.heads = heads
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
-        if window is not None:
-            shape = (2 * window - 1, width // heads)
+        if side is not None:
+            shape = (2 * side - 1, width // heads)
             self.rel_pos_h = nn.Parameter(torch.zeros(shape))
             self.rel_pos_w = nn.Parameter(torch.zeros(shape))
 
-    def forward(self, tokens: Tensor, side: int | None = None) -> Tensor:
+    def forward(self, tokens: Tensor, grid: tuple[int, int] | None = None) -> Tensor:
         """Attend among the tokens of each item.
 
         Args:
             tokens: `B N C`.
-            side: Rows and columns of the window that they fill; None for tokens without places.
+            grid: Rows and columns that they fill; None for tokens without places.
         """
         query, key, value = self._parts(tokens)
-        bias = None if side is None else self._places(query, side)
+        bias = None if grid is None else self._places(query, *grid)
         mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
         out: Tensor = self.proj(mixed.transpose(1, 2).flatten(2))
         return out
@@ -82,15 +82,22 @@ class Attention(nn.Module):
         )
         return query, key, value
 
-    def _places(self, query: Tensor, side: int) -> Tensor:
+    def _places(self, query: Tensor, rows: int, columns: int) -> Tensor:
         """Return what relative places add to the scores, `B heads N N`."""
-        steps = torch.arange(side, device=query.device)
-        apart = steps[:, None] - steps[None, :] + side - 1
-        square = query.reshape(*query.shape[:2], side, side, -1)
-        down = torch.einsum("bnhwc,hkc->bnhwk", square, self.rel_pos_h[apart])
-        across = torch.einsum("bnhwc,wkc->bnhwk", square, self.rel_pos_w[apart])
+        square = query.reshape(*query.shape[:2], rows, columns, -1)
+        down = torch.einsum("bnhwc,hkc->bnhwk", square, _apart(self.rel_pos_h, rows))
+        across = torch.einsum("bnhwc,wkc->bnhwk", square, _apart(self.rel_pos_w, columns))
         both = down[..., :, None] + across[..., None, :]
         return both.flatten(4).flatten(2, 3)
+
+
+def _apart(learned: Tensor, side: int) -> Tensor:
+    """Look up learned relative positions, `2s-1 C`, for each pair of lines: `side side C`."""
+    if len(learned) != 2 * side - 1:
+        resized = F.interpolate(learned.T[None], size=2 * side - 1, mode="linear")
+        learned = resized[0].T
+    steps = torch.arange(side, device=learned.device)
+    return learned[steps[:, None] - steps[None, :] + side - 1]
 
 
 class _Mlp(nn.Module):
@@ -132,10 +139,10 @@ class _Residual(nn.Module):
 class _Block(nn.Module):
     """What window blocks and global blocks share."""
 
-    def __init__(self, config: MEMatteConfig, window: int | None) -> None:
+    def __init__(self, config: MEMatteConfig, side: int | None) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(config.width, eps=_EPS)
-        self.attn = Attention(config.width, config.heads, window)
+        self.attn = Attention(config.width, config.heads, side)
         self.norm2 = nn.LayerNorm(config.width, eps=_EPS)
         self.mlp = _Mlp(config.width)
 
@@ -160,7 +167,7 @@ class WindowBlock(_Block):
         filled = F.pad(self.norm1(tokens), (0, 0, 0, -columns % side, 0, -rows % side))
         down, across = filled.shape[1] // side, filled.shape[2] // side
         cells = filled.reshape(batch, down, side, across, side, width).transpose(2, 3)
-        mixed = self.attn(cells.reshape(-1, side * side, width), side)
+        mixed = self.attn(cells.reshape(-1, side * side, width), (side, side))
         mixed = mixed.reshape(batch, down, across, side, side, width).transpose(2, 3)
         whole = mixed.reshape(batch, down * side, across * side, width)
         return self.finish(tokens + whole[:, :rows, :columns])
@@ -171,7 +178,7 @@ class GlobalBlock(_Block):
 
     def __init__(self, config: MEMatteConfig) -> None:
         """Build it."""
-        super().__init__(config, None)
+        super().__init__(config, None if config.routed else config.trained_px // config.patch_px)
         self.efficient_block = TokenRefinement(config.width) if config.routed else None
         self.residual = _Residual(config.width)
 
@@ -184,7 +191,8 @@ class GlobalBlock(_Block):
         """
         normed = self.norm1(tokens)
         if kept is None or self.efficient_block is None:
-            mixed = self.attn(normed.flatten(1, 2)).reshape(tokens.shape)
+            grid = None if self.efficient_block else (tokens.shape[1], tokens.shape[2])
+            mixed = self.attn(normed.flatten(1, 2), grid).reshape(tokens.shape)
         else:
             mixed = self.efficient_block(tokens)
             for item, chosen in enumerate(kept):

@@ -17,6 +17,8 @@ class MEMatteConfig:
         window: Side of a window in tokens.
         global_blocks: Blocks that attend over the whole picture; the others stay in windows.
         pretrained_px: Side of the square for which positions were learned.
+        trained_px: Side of the square for which ViTMatte's global blocks learned relative
+            positions; routed ones have none.
         stream: Channels of the detail stream at 1/2, 1/4 and 1/8 of the picture.
         fusion: Channels after each fusion with it, from 1/8 up to the picture's own size.
         routed: Whether only chosen tokens attend in the global blocks.
@@ -30,6 +32,7 @@ class MEMatteConfig:
     window: int = 14
     global_blocks: tuple[int, ...] = (2, 5, 8, 11)
     pretrained_px: int = 224
+    trained_px: int = 512
     stream: tuple[int, int, int] = (48, 96, 192)
     fusion: tuple[int, int, int, int] = (256, 128, 64, 32)
     routed: bool = True
@@ -48,3 +51,7 @@ class MEMatteConfig:
     def places(self) -> int:
         """Side of the grid of learned positions."""
         return self.pretrained_px // self.patch_px
+
+
+MEMATTE_S = MEMatteConfig()
+VITMATTE_S = MEMatteConfig(routed=False)
