@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pullmatte.errors import PromptError, PullmatteError
 from pullmatte.models.classical.rejected import drop_rejected
+from pullmatte.models.mapped_pages import MappedPages
 from pullmatte.models.protocol import Image, KnownOpacity, Opacity, Plane, Prediction
 from pullmatte.models.sdmatte.checkpoint import load_caption_encoder, load_network
 from pullmatte.models.sdmatte.fit import Fit, FitKind
@@ -297,9 +298,25 @@ def prepared(
     Returns:
         The same network; its convolutions lie channels-last, which CPUs and GPUs both prefer.
     """
-    network.to(device=device, dtype=dtype or network.dtype)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if device == "cpu":
+        _copy_in_place(network, dtype or network.dtype)
+    else:
+        network.to(device=device, dtype=dtype or network.dtype)
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network
+
+
+def _copy_in_place(network: SDMatteNetwork, dtype: torch.dtype) -> None:
+    """Bring one tensor after the other to its form, and give back the file's pages of each."""
+    pages = MappedPages()
+    for tensor in (*network.parameters(), *network.buffers()):
+        before = tensor.data
+        form = torch.channels_last if tensor.ndim == 4 else torch.preserve_format
+        tensor.data = before.to(
+            dtype=dtype if before.is_floating_point() else before.dtype, memory_format=form
+        )
+        if tensor.data_ptr() != before.data_ptr():
+            pages.drop(before)
 
 
 def build(
