@@ -6,7 +6,7 @@ a model may hold one of each, or go from prompt to alpha in one step. Image sess
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -22,8 +22,9 @@ BoolMask = NDArray[np.bool_]
 """`H W` bool."""
 KnownOpacity = Literal["opaque", "transparent"]
 Opacity = Literal["auto", "opaque", "transparent"]
-Memory = Mapping[str, NDArray[Any]]
-"""What tracking carries from frame to frame: named arrays, so that any run can be checkpointed."""
+Entry = Mapping[str, Any]
+"""What is remembered of one object on one frame: named arrays, numpy's or what `np.asarray` turns
+into numpy's, so that any run can be stopped, kept on disk and gone on with."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +36,33 @@ class Prediction:
         mask: `H W` bool, where the model makes one.
         trimap: `H W` float32 in {0, 0.5, 1}, where the model makes one.
         opacity: What the model took the object for, where it makes that difference.
+        carried: What the same model's `remember` needs of this frame beyond the above; nobody
+            else looks into it, and it isn't kept.
     """
 
     alpha: Plane
     mask: BoolMask | None = None
     trimap: Plane | None = None
     opacity: KnownOpacity | None = None
+    carried: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True)
+class Memories:
+    """What a model is told of one object's other frames when it tracks it on a frame.
+
+    Attributes:
+        prompted: Frame number → entry, of all frames on which something was said about it, before
+            or after the frame that is tracked.
+        tracked: Frame number → entry, of the frames that the run has just passed, the nearest
+            last. Only as many as the model's `memory_spans` say, and of each entry only the
+            arrays that reach so far.
+        reverse: Whether the run goes from late frames to early ones.
+    """
+
+    prompted: Mapping[int, Entry] = field(default_factory=dict)
+    tracked: Mapping[int, Entry] = field(default_factory=dict)
+    reverse: bool = False
 
 
 class Prompter(Protocol):
@@ -99,21 +121,45 @@ class CaptionModel(Model, Protocol):
 
 @runtime_checkable
 class VideoModel(Model, Protocol):
-    """A model that also tracks through a clip; its spec says ``video=True``."""
+    """A model that also tracks through a clip; its spec says ``video=True``.
 
-    def remember(
-        self, encoded: Any, prediction: Prediction, memory: Memory | None = None
-    ) -> Memory:
-        """Return what the next frame needs to know of this one; `memory` is what was known."""
+    The session keeps what is remembered, an entry for each frame, and hands out what `track` may
+    look at; so memory is bounded by `memory_spans` whatever the length of the clip.
+    """
+
+    memory_spans: Mapping[str, int]
+    """Name of an entry's array → on how many frames after its own `track` looks at it, unless
+    something was said on its frame: those are looked at from everywhere. 0: only a correction of
+    the frame itself does."""
+
+    def remember(self, encoded: Any, prediction: Prediction) -> Entry:
+        """Return what other frames may need to know of this one.
+
+        Args:
+            encoded: The frame.
+            prediction: What was said of it: by this model's `predict` or `track`, or, with
+                nothing `carried`, by anyone else.
+        """
         ...
 
     def track(
         self,
         encoded: Any,
-        memory: Memory,
+        memories: Memories,
+        frame: int,
         *,
         prompt: Prompt | None = None,
+        before: Entry | None = None,
         opacity: Opacity = "auto",
     ) -> Prediction:
-        """Matte on this frame the object that `memory` knows, corrected by `prompt` if given."""
+        """Matte on this frame the object that `memories` know.
+
+        Args:
+            encoded: The frame.
+            memories: Of other frames.
+            frame: The frame's number; those of `memories` count in the same way.
+            prompt: A correction on this frame, if any.
+            before: What is remembered of this very frame from before the correction, if anything.
+            opacity: As for `predict`.
+        """
         ...
