@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pullmatte import load
-from pullmatte.models.protocol import Model
+from pullmatte.models.protocol import Memories, Model
 from pullmatte.prompts import Box, Mask, Point, Prompt
 from pullmatte.testing import FakeMatter, FakeModel
 
@@ -51,12 +51,12 @@ def test_result_is_the_same_every_time() -> None:
 def test_points_alone_correct_what_is_tracked() -> None:
     model = FakeModel()
     start = model.predict(IMAGE, Prompt(box=Box(0, 0, 60, 40)))
-    memory = model.remember(IMAGE, start)
-    corrected = model.track(IMAGE, memory, prompt=Prompt(points=(Point(8, 8, 0),)))
+    memory = Memories({0: model.remember(IMAGE, start)})
+    corrected = model.track(IMAGE, memory, 1, prompt=Prompt(points=(Point(8, 8, 0),)))
     assert corrected.mask is not None
     assert (corrected.mask == 0).sum() == 17 * 17
-    np.testing.assert_array_equal(memory["region"], start.mask)
-    replaced = model.track(IMAGE, memory, prompt=Prompt(mask=Mask(np.eye(40, 60))))
+    np.testing.assert_array_equal(memory.prompted[0]["region"], start.mask)
+    replaced = model.track(IMAGE, memory, 1, prompt=Prompt(mask=Mask(np.eye(40, 60))))
     np.testing.assert_array_equal(replaced.mask, np.eye(40, 60))
 
 
@@ -64,8 +64,8 @@ def test_points_alone_correct_what_is_tracked() -> None:
 def test_models_stand_behind_the_protocol(model: Model) -> None:
     encoded = model.encode(IMAGE)
     prediction = model.predict(encoded, Prompt(box=Box(10, 5, 50, 35)))
-    memory = model.remember(encoded, prediction)
-    tracked = model.track(encoded, memory)
+    memory = Memories({0: model.remember(encoded, prediction)})
+    tracked = model.track(encoded, memory, 1)
     for each in (prediction, tracked):
         assert (each.alpha.dtype, each.alpha.shape) == (np.float32, (40, 60))
         assert 0 <= each.alpha.min() <= each.alpha.max() <= 1
@@ -73,4 +73,4 @@ def test_models_stand_behind_the_protocol(model: Model) -> None:
         assert each.mask.dtype == bool
         assert each.trimap is not None
         assert set(np.unique(each.trimap)) <= {0, 0.5, 1}
-    assert all(isinstance(value, np.ndarray) for value in memory.values())
+    assert all(isinstance(value, np.ndarray) for value in memory.prompted[0].values())

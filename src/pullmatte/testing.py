@@ -1,11 +1,22 @@
 """Stand-ins for tests of everything that isn't a model. Public: use them for your own tests."""
 
+from collections.abc import Mapping
 from math import ceil, floor
+from types import MappingProxyType
 
 import numpy as np
 
 from pullmatte.models import ModelSpec
-from pullmatte.models.protocol import BoolMask, Image, Memory, Opacity, Plane, Prediction
+from pullmatte.models.protocol import (
+    BoolMask,
+    Entry,
+    Image,
+    Memories,
+    Opacity,
+    Plane,
+    Prediction,
+    nearest,
+)
 from pullmatte.prompts import Prompt
 from pullmatte.sessions.load import Matter
 
@@ -27,6 +38,9 @@ class FakeModel:
     frame; on a tracked frame points alone correct it, anything else replaces it.
     """
 
+    memory_spans: Mapping[str, int] = MappingProxyType({"region": 1})
+    prompted_ahead = False
+
     def encode(self, image: Image) -> Image:
         """Keep the image as it is."""
         return image
@@ -36,24 +50,24 @@ class FakeModel:
         height, width = encoded.shape[:2]
         return self._inside(encoded, _region(prompt, width, height))
 
-    def remember(
-        self, encoded: Image, prediction: Prediction, memory: Memory | None = None
-    ) -> Memory:
+    def remember(self, encoded: Image, prediction: Prediction) -> Entry:
         """Keep the region."""
-        assert prediction.mask is not None
-        return {"region": prediction.mask.copy()}
+        mask = prediction.alpha > 0 if prediction.mask is None else prediction.mask
+        return {"region": mask.copy()}
 
     def track(
         self,
         encoded: Image,
-        memory: Memory,
+        memories: Memories,
+        frame: int,
         *,
         prompt: Prompt | None = None,
+        before: Entry | None = None,
         opacity: Opacity = "auto",
     ) -> Prediction:
-        """Return brightness inside the remembered region, or the newly prompted one."""
+        """Return brightness inside the region of the frame before, or the newly prompted one."""
         height, width = encoded.shape[:2]
-        region = np.array(memory["region"])
+        region = np.array(nearest(memories, frame)["region"])
         return self._inside(encoded, _region(prompt or Prompt(), width, height, region))
 
     def _inside(self, image: Image, region: BoolMask) -> Prediction:

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from pullmatte import load
-from pullmatte.models.protocol import Prediction
+from pullmatte.models.protocol import Memories, Prediction
 from pullmatte.prompts import Box, Prompt, Trimap
 from pullmatte.sessions.second_stage import SecondStage, trimap_from_alpha
 from pullmatte.testing import FakeModel
@@ -133,7 +133,8 @@ def test_frames_are_tracked_by_the_first_and_finished_by_the_second():
     image[10:30, 10:50] = 1
     encoded = model.encode(image)
     start = model.predict(encoded, BOX)
-    tracked = model.track(encoded, model.remember(encoded, start))
+    memory = Memories({0: model.remember(encoded, start)})
+    tracked = model.track(encoded, memory, 1)
     np.testing.assert_array_equal(tracked.alpha, start.alpha)
     assert np.abs(tracked.alpha - image[..., 0]).max() < 0.02
 

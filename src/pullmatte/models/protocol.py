@@ -131,6 +131,8 @@ class VideoModel(Model, Protocol):
     """Name of an entry's array → on how many frames after its own `track` looks at it, unless
     something was said on its frame: those are looked at from everywhere. 0: only a correction of
     the frame itself does."""
+    prompted_ahead: bool
+    """Whether `track` also looks at prompted frames that the run hasn't reached yet."""
 
     def remember(self, encoded: Any, prediction: Prediction) -> Entry:
         """Return what other frames may need to know of this one.
@@ -163,3 +165,15 @@ class VideoModel(Model, Protocol):
             opacity: As for `predict`.
         """
         ...
+
+
+def nearest(memories: Memories, frame: int) -> Entry:
+    """Return the entry of the nearest frame that a run has come from.
+
+    Args:
+        memories: What is known of other frames; at least one of them.
+        frame: The frame that the run has reached.
+    """
+    known = {**memories.prompted, **memories.tracked}
+    passed = {at: entry for at, entry in known.items() if (at > frame) == memories.reverse}
+    return min((passed or known).items(), key=lambda item: abs(item[0] - frame))[1]

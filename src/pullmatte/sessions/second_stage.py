@@ -11,7 +11,7 @@ out wrong by over 100 instead of 7: what was taken for transparent is left to th
 (benchmarks/second_pass.py)
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -20,8 +20,9 @@ import numpy as np
 
 from pullmatte.models.protocol import (
     BoolMask,
+    Entry,
     Image,
-    Memory,
+    Memories,
     Model,
     Opacity,
     Plane,
@@ -168,31 +169,45 @@ class SecondStage:
             for prompt in prompts
         ]
 
-    def remember(
-        self, encoded: Encoded, prediction: Prediction, memory: Memory | None = None
-    ) -> Memory:
+    @property
+    def memory_spans(self) -> Mapping[str, int]:
+        """The first model's."""
+        return self._tracking.memory_spans
+
+    @property
+    def prompted_ahead(self) -> bool:
+        """The first model's."""
+        return self._tracking.prompted_ahead
+
+    def remember(self, encoded: Encoded, prediction: Prediction) -> Entry:
         """Remember what the first model needs to."""
-        return self._tracking.remember(encoded.first, prediction, memory)
+        return self._tracking.remember(encoded.first, prediction)
 
     def track(
         self,
         encoded: Encoded,
-        memory: Memory,
+        memories: Memories,
+        frame: int,
         *,
         prompt: Prompt | None = None,
+        before: Entry | None = None,
         opacity: Opacity = "auto",
     ) -> Prediction:
         """Track with the first model, and work out the edge with the second.
 
         Args:
             encoded: The frame.
-            memory: What `remember` gave.
+            memories: What `remember` gave on other frames.
+            frame: The frame's number.
             prompt: A correction on this frame, if any.
+            before: What was remembered of this frame before the correction.
             opacity: As for `predict`.
         """
         if prompt is not None and prompt.trimap is not None:
             return self.second.predict(encoded.second, prompt, opacity=opacity)
-        tracked = self._tracking.track(encoded.first, memory, prompt=prompt, opacity=opacity)
+        tracked = self._tracking.track(
+            encoded.first, memories, frame, prompt=prompt, before=before, opacity=opacity
+        )
         return self._refined(encoded, tracked, opacity)
 
     @property

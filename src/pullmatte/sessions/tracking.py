@@ -1,19 +1,28 @@
 """One pass of a clip through a model: what was said before it began, and what it remembers."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pullmatte.errors import PromptError
-from pullmatte.models.protocol import Memory, Opacity, Prediction, VideoModel
+from pullmatte.models.protocol import Opacity, Plane, Prediction, VideoModel
 from pullmatte.prompts import FramePrompt, Prompt, PromptFile
 from pullmatte.sessions.image import check_opacity, or_whole_frame
+from pullmatte.sessions.recall import Recall
+from pullmatte.sessions.second_stage import trimap_from_alpha
 
 Direction = Literal["both", "forward", "backward"]
 State = dict[str, NDArray[Any]]
+GivenAlphas = Mapping[tuple[str, int], Plane]
+"""Object and frame → an alpha that stands as it is."""
+
+
+def stands_alone(prompt: Prompt) -> bool:
+    """Tell a statement, which says by itself what the object is, from clicks that correct."""
+    return prompt.box is not None or prompt.mask is not None or prompt.trimap is not None
 
 
 @dataclass(frozen=True)
@@ -23,14 +32,20 @@ class Plan:
     Attributes:
         prompts: Frame → object → prompt; whole frames stand in it as boxes.
         names: The objects, in the order of their first prompt.
+        origins: Object → the frames on which it is found without looking at others: those with a
+            box, a mask, a trimap or a given alpha; where there is none, that of the prompt which
+            was given first.
         direction: Which way to track from the prompted frames.
         opacity: Whether the objects are opaque, transparent, or to be found out.
+        given: Alphas that stand as they are.
     """
 
     prompts: dict[int, dict[str, Prompt]]
     names: tuple[str, ...]
+    origins: dict[str, tuple[int, ...]]
     direction: Direction
     opacity: Opacity
+    given: GivenAlphas = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -39,6 +54,7 @@ class Plan:
         size: tuple[int, int],
         direction: Direction,
         opacity: Opacity,
+        given: GivenAlphas | None = None,
     ) -> Self:
         """Sort out what was said.
 
@@ -47,6 +63,7 @@ class Plan:
             size: Width and height of the clip, in pixels.
             direction: Which way to track.
             opacity: Kind of the objects.
+            given: Alphas that stand as they are.
 
         Raises:
             PromptError: If nothing was said, or a setting isn't known.
@@ -54,7 +71,8 @@ class Plan:
         check_opacity(opacity)
         if direction not in get_args(Direction):
             raise PromptError(f"direction {direction!r}: use {', '.join(get_args(Direction))}")
-        if not entries:
+        given = dict(given or {})
+        if not entries and not given:
             raise PromptError(
                 "no prompt yet: call prompt() with a point, box, mask or trimap first"
             )
@@ -63,26 +81,55 @@ class Plan:
             frame: {name: or_whole_frame(prompt, *size) for name, prompt in by_name.items()}
             for frame, by_name in said.frames().items()
         }
-        return cls(prompts, said.objects, direction, opacity)
+        names = tuple(dict.fromkeys((*said.objects, *(name for name, _ in given))))
+        origins = {name: _origins(name, entries, prompts, given) for name in names}
+        return cls(prompts, names, origins, direction, opacity, given)
 
     def prompt(self, name: str, frame: int) -> Prompt | None:
         """Return what was said about an object on a frame."""
         return self.prompts.get(frame, {}).get(name)
 
+    def is_prompted(self, name: str, frame: int) -> bool:
+        """Whether anything was said about an object on a frame, or its alpha given."""
+        return name in self.prompts.get(frame, ()) or (name, frame) in self.given
+
+    def prompted(self, name: str) -> list[int]:
+        """Return all such frames, rising."""
+        said = {frame for frame, by_name in self.prompts.items() if name in by_name}
+        return sorted(said | {frame for given, frame in self.given if given == name})
+
+    def is_origin(self, name: str, frame: int) -> bool:
+        """Whether an object is found on a frame without looking at others."""
+        return frame in self.origins[name]
+
     def first(self, name: str) -> int:
-        """Return the first frame on which something was said about an object."""
-        return min(frame for frame, said in self.prompts.items() if name in said)
+        """Return an object's first origin."""
+        return self.origins[name][0]
 
     def last(self, name: str) -> int:
-        """Return the last such frame."""
-        return max(frame for frame, said in self.prompts.items() if name in said)
+        """Return an object's last origin."""
+        return self.origins[name][-1]
 
     def behind(self, name: str) -> int:
         """Return how many of the first frames are made by the backward pass."""
         if self.direction == "both":
-            # The prompted frame is part of it: tracking backward starts there.
+            # The first origin is part of it: tracking backward starts there.
             return self.first(name) + 1 if self.first(name) > 0 else 0
         return self.last(name) + 1 if self.direction == "backward" else 0
+
+
+def _origins(
+    name: str,
+    entries: Sequence[FramePrompt],
+    prompts: Mapping[int, Mapping[str, Prompt]],
+    given: GivenAlphas,
+) -> tuple[int, ...]:
+    frames = {frame for frame, said in prompts.items() if name in said}
+    alone = {frame for frame in frames if stands_alone(prompts[frame][name])}
+    alone |= {frame for known, frame in given if known == name}
+    if not alone:
+        alone = {next(entry.frame for entry in entries if entry.object == name)}
+    return tuple(sorted(alone))
 
 
 class Tracker:
@@ -92,40 +139,72 @@ class Tracker:
         """Begin without memory."""
         self.plan = plan
         self._model = model
-        self._memories: dict[str, Memory] = {}
-        self._foregrounds: dict[str, Any] = {}
+        self._recalls: dict[str, Recall] = {}
+        self._started: set[str] = set()
+        self._outputs: dict[str, Any] = {}
 
-    def advance(self, name: str, frame: int, encoded: Any) -> Prediction:
+    def recall(self, name: str) -> Recall:
+        """Return what is remembered of an object."""
+        if name not in self._recalls:
+            self._recalls[name] = Recall(self._model.memory_spans)
+        return self._recalls[name]
+
+    def recall_prompted(self, other: "Tracker") -> None:
+        """Remember the prompted frames that another pass has come by."""
+        for name, recall in other._recalls.items():
+            for frame, entry in recall.prompted.items():
+                self.recall(name).add(frame, entry, prompted=True)
+
+    def look_ahead(self, name: str, frame: int, encoded: Any) -> None:
+        """Remember an origin before the pass reaches it."""
+        prediction = find(self._model, self.plan, name, frame, encoded)
+        self.recall(name).add(frame, self._model.remember(encoded, prediction), prompted=True)
+
+    def advance(self, name: str, frame: int, encoded: Any, *, reverse: bool = False) -> Prediction:
         """Predict or track an object on the next frame of the pass, and remember it."""
-        said, memory = self.plan.prompt(name, frame), self._memories.get(name)
-        opacity = self.plan.opacity
-        if memory is None:
-            assert said is not None, "an object's pass begins on a prompted frame"
-            prediction = self._model.predict(encoded, said, opacity=opacity)
+        plan, recall = self.plan, self.recall(name)
+        if plan.is_origin(name, frame) and (
+            name not in self._started or (name, frame) in plan.given or self._model.prompted_ahead
+        ):
+            prediction = find(self._model, plan, name, frame, encoded)
         else:
-            prediction = self._model.track(encoded, memory, prompt=said, opacity=opacity)
-        self._memories[name] = self._model.remember(encoded, prediction, memory)
+            assert not recall.is_empty, "an object's pass begins on one of its origins"
+            prediction = self._model.track(
+                encoded,
+                recall.memories(frame, reverse=reverse),
+                frame,
+                prompt=plan.prompt(name, frame),
+                opacity=plan.opacity,
+            )
+        self._started.add(name)
+        entry = self._model.remember(encoded, prediction)
+        recall.add(frame, entry, prompted=plan.is_prompted(name, frame))
         return prediction
 
-    def foreground(self, name: str) -> Any:
-        """Return the object's `StableForeground`."""
-        from pullmatte.sessions.foreground import StableForeground
-
-        if name not in self._foregrounds:
-            self._foregrounds[name] = StableForeground()
-        return self._foregrounds[name]
+    def output(self, name: str, make: Any) -> Any:
+        """Return what makes an object's final mattes, made by `make` when first asked for."""
+        if name not in self._outputs:
+            self._outputs[name] = make()
+        return self._outputs[name]
 
     def state(self) -> State:
         """Return all that is remembered, as named arrays."""
         state: State = {}
-        for name, memory in self._memories.items():
-            state |= {f"memory/{name}/{key}": value for key, value in memory.items()}
-        for name, stable in self._foregrounds.items():
-            state |= {f"foreground/{name}/{key}": value for key, value in stable.state().items()}
+        for name, recall in self._recalls.items():
+            kept = recall.arrays()
+            state |= {f"memory/{name}/{key}": value for key, value in kept.items()}
+        for name in self._started:
+            state[f"started/{name}/"] = np.array(1)
+        for name, output in self._outputs.items():
+            state |= {f"output/{name}/{key}": value for key, value in output.state().items()}
         return state
 
-    def restore(self, state: State) -> int:
+    def restore(self, state: State, make: Any) -> int:
         """Remember what `state` holds.
+
+        Args:
+            state: What `state` returned.
+            make: Makes what makes an object's final mattes.
 
         Returns:
             The frame that it says to go on with.
@@ -135,19 +214,36 @@ class Tracker:
         """
         if "next_frame" not in state:
             raise PromptError('state without "next_frame": give what VideoSession.state returned')
-        found: dict[str, dict[str, State]] = {"memory": {}, "foreground": {}}
+        found: dict[str, dict[str, State]] = {"memory": {}, "output": {}, "started": {}}
         for path, value in state.items():
             kind, _, rest = path.partition("/")
-            name, _, key = rest.rpartition("/")
+            name, _, key = rest.partition("/")
             if kind in found:
                 found[kind].setdefault(name, {})[key] = np.asarray(value)
-        unknown = sorted((found["memory"].keys() | found["foreground"].keys()) - {*self.plan.names})
+        unknown = sorted({name for kind in found.values() for name in kind} - {*self.plan.names})
         if unknown:
             raise PromptError(
                 f"state knows of {unknown[0]!r}, the prompts don't: give the same prompts as in "
                 "the run that saved it"
             )
-        self._memories = dict(found["memory"])
-        for name, arrays in found["foreground"].items():
-            self.foreground(name).restore(arrays)
+        for name, arrays in found["memory"].items():
+            self.recall(name).restore(arrays)
+        for name, arrays in found["output"].items():
+            self.output(name, make).restore(arrays)
+        self._started = set(found["started"])
         return int(state["next_frame"])
+
+
+def find(model: VideoModel, plan: Plan, name: str, frame: int, encoded: Any) -> Prediction:
+    """Find an object on one of its origins, without looking at other frames."""
+    alpha = plan.given.get((name, frame))
+    if alpha is not None:
+        return as_prediction(alpha)
+    said = plan.prompt(name, frame)
+    assert said is not None, "an origin is a prompted frame"
+    return model.predict(encoded, said, opacity=plan.opacity)
+
+
+def as_prediction(alpha: Plane) -> Prediction:
+    """Take an alpha from elsewhere as a prediction."""
+    return Prediction(alpha=alpha.copy(), mask=alpha > 0.5, trimap=trimap_from_alpha(alpha))

@@ -4,6 +4,7 @@ import pytest
 from pullmatte.errors import PromptError
 from pullmatte.models import find_spec
 from pullmatte.models.classical.model import ClassicalModel, build
+from pullmatte.models.protocol import Memories
 from pullmatte.prompts import Prompt
 
 
@@ -95,7 +96,7 @@ def test_tiny_and_constant_images_dont_crash(model, size, grey):
         found = model.predict(encoded, Prompt.of(**said))
         assert found.alpha.shape == (height, width)
         assert np.isfinite(found.alpha).all()
-    model.track(encoded, model.remember(encoded, found))
+    model.track(encoded, Memories({0: model.remember(encoded, found)}), 1)
 
 
 def test_only_negative_clicks_leave_that_place_out(model):
@@ -138,13 +139,13 @@ def test_moving_disc_is_tracked_both_ways(model, backwards):
     frames = clip()[:: -1 if backwards else 1]
     encoded = model.encode(frames[0][0])
     found = model.predict(encoded, Prompt.of(mask=frames[0][1] > 0.5))
-    memory = model.remember(encoded, found)
-    sizes = {sum(a.nbytes for a in memory.values())}
+    memory = Memories({0: model.remember(encoded, found)})
+    sizes = {sum(a.nbytes for a in memory.prompted[0].values())}
     for image, truth in frames[1:]:
         encoded = model.encode(image)
-        found = model.track(encoded, memory)
-        memory = model.remember(encoded, found, memory)
-        sizes.add(sum(a.nbytes for a in memory.values()))
+        found = model.track(encoded, memory, 1)
+        memory = Memories({0: model.remember(encoded, found)})
+        sizes.add(sum(a.nbytes for a in memory.prompted[0].values()))
         assert iou(found.alpha, truth) > 0.95
     assert len(sizes) == 1
 
@@ -153,28 +154,35 @@ def test_lost_object_stays_away_until_prompted(model):
     image, truth = scene()
     empty = scene(centres=())[0]
     encoded = model.encode(image)
-    memory = model.remember(encoded, model.predict(encoded, Prompt.of(mask=truth > 0.5)))
+    memory = Memories({
+        0: model.remember(encoded, model.predict(encoded, Prompt.of(mask=truth > 0.5)))
+    })
     gone = model.encode(empty)
     for _ in range(3):
-        memory = model.remember(gone, model.track(gone, memory), memory)
-    memory = {**memory, "alpha": np.zeros_like(memory["alpha"])}
-    assert model.track(encoded, memory).alpha.max() == 0
-    again = model.track(encoded, memory, prompt=Prompt.of(points=[(80, 60)]))
+        memory = Memories({0: model.remember(gone, model.track(gone, memory, 1))})
+    last = memory.prompted[0]
+    memory = Memories({0: {**last, "alpha": np.zeros_like(last["alpha"])}})
+    assert model.track(encoded, memory, 1).alpha.max() == 0
+    again = model.track(encoded, memory, 1, prompt=Prompt.of(points=[(80, 60)]))
     assert iou(again.alpha, truth) > 0.95
 
 
 def test_frame_of_another_size_is_refused(model):
     encoded = model.encode(scene()[0])
-    memory = model.remember(encoded, model.predict(encoded, Prompt.of(box=(48, 28, 112, 92))))
+    memory = Memories({
+        0: model.remember(encoded, model.predict(encoded, Prompt.of(box=(48, 28, 112, 92))))
+    })
     with pytest.raises(PromptError, match="one size"):
-        model.track(model.encode(scene(width=100)[0]), memory)
+        model.track(model.encode(scene(width=100)[0]), memory, 1)
 
 
 def test_negative_click_corrects_a_tracked_frame(model):
     image, truth = scene(centres=((40, 60), (120, 60)), radius=25)
     encoded = model.encode(image)
-    memory = model.remember(encoded, model.predict(encoded, Prompt.of(mask=truth > 0.5)))
+    memory = Memories({
+        0: model.remember(encoded, model.predict(encoded, Prompt.of(mask=truth > 0.5)))
+    })
     said = Prompt.of(points=[(120, 60)], labels=[0])
-    alpha = model.track(encoded, memory, prompt=said).alpha
+    alpha = model.track(encoded, memory, 1, prompt=said).alpha
     assert alpha[60, 40] > 0.95
     assert alpha[50:70, 110:130].max() < 0.05

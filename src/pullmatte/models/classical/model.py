@@ -1,7 +1,9 @@
 """The classical engine behind the models' common protocol."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
+from types import MappingProxyType
 
 import cv2
 import numpy as np
@@ -16,7 +18,16 @@ from pullmatte.models.classical.grabcut import cut
 from pullmatte.models.classical.hints import Hints, lay_hints, mask_prior
 from pullmatte.models.classical.hypotheses import choose, shifted
 from pullmatte.models.classical.rejected import drop_fragments, drop_rejected
-from pullmatte.models.protocol import BoolMask, Image, Memory, Opacity, Plane, Prediction
+from pullmatte.models.protocol import (
+    BoolMask,
+    Entry,
+    Image,
+    Memories,
+    Opacity,
+    Plane,
+    Prediction,
+    nearest,
+)
 from pullmatte.prompts import Prompt
 
 
@@ -76,6 +87,9 @@ class Encoded:
 class ClassicalModel:
     """GrabCut, an adaptive trimap and closed-form matting; optical flow for clips."""
 
+    memory_spans: Mapping[str, int] = MappingProxyType({"image": 1, "alpha": 1})
+    prompted_ahead = False
+
     def __init__(self, config: ClassicalConfig | None = None) -> None:
         """Take a configuration; the defaults when left out."""
         self.config = config or ClassicalConfig()
@@ -133,15 +147,12 @@ class ClassicalModel:
         mask = cut(encoded.small, refined, self.config.refine_iterations)
         return drop_rejected(mask, prompt, encoded.scale), likelihood
 
-    def remember(
-        self, encoded: Encoded, prediction: Prediction, memory: Memory | None = None
-    ) -> Memory:
-        """Keep a frame's working copy and its alpha; the size doesn't grow with the clip.
+    def remember(self, encoded: Encoded, prediction: Prediction) -> Entry:
+        """Keep a frame's working copy and its alpha.
 
         Args:
             encoded: The frame.
             prediction: What was said of it.
-            memory: What was known before; it is replaced.
         """
         rows, columns = encoded.small.shape[:2]
         alpha = cv2.resize(prediction.alpha, (columns, rows), interpolation=cv2.INTER_AREA)
@@ -150,17 +161,21 @@ class ClassicalModel:
     def track(
         self,
         encoded: Encoded,
-        memory: Memory,
+        memories: Memories,
+        frame: int,
         *,
         prompt: Prompt | None = None,
+        before: Entry | None = None,
         opacity: Opacity = "auto",
     ) -> Prediction:
-        """Matte on this frame the object that `memory` knows, corrected by `prompt`.
+        """Matte on this frame the object that `memories` know, corrected by `prompt`.
 
         Args:
             encoded: The frame.
-            memory: What `remember` gave on a frame before or after this one.
+            memories: What `remember` gave on other frames; the nearest on the run's way counts.
+            frame: The frame's number.
             prompt: A correction on this frame, if any.
+            before: Taken for the protocol's sake.
             opacity: As for `predict`.
 
         Raises:
@@ -168,6 +183,7 @@ class ClassicalModel:
         """
         if prompt is not None and prompt.trimap is not None:
             return self.predict(encoded, prompt, opacity=opacity)
+        memory = nearest(memories, frame)
         if memory["image"].shape != encoded.small.shape:
             raise PromptError(
                 f"frame of {encoded.small.shape[1]}x{encoded.small.shape[0]} after one of "
