@@ -166,7 +166,7 @@ def test_a_terminated_conversion_leaves_nothing(source, tmp_path, monkeypatch):
         assert list(tmp_path.glob(".o.*.partial"))
         signal.raise_signal(signal.SIGTERM)
 
-    monkeypatch.setattr("pullmatte.models.sdmatte.conversion.hash_checked", end)
+    monkeypatch.setattr("pullmatte.models.conversion.hash_checked", end)
     with pytest.raises(SystemExit) as ended:
         run(["models", "convert", "sdmatte", str(source), str(tmp_path / "o"), "-q"])
     assert ended.value.code == 128 + signal.SIGTERM

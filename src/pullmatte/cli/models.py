@@ -4,7 +4,7 @@ import signal
 import sys
 import textwrap
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -19,7 +19,7 @@ from pullmatte.models import DEFAULT_MODEL, MODELS, ModelSpec, find_spec
 from pullmatte.models.weights import find, model_folder, unknown_name
 
 if TYPE_CHECKING:
-    from pullmatte.models.sdmatte.conversion import ConversionReport
+    from pullmatte.models.conversion_report import ConversionReport
 
 app = typer.Typer(help="List the models, fetch and convert their weights.", no_args_is_help=True)
 
@@ -40,6 +40,12 @@ Tokenizer = Annotated[
         "--tokenizer",
         metavar="DIR",
         help="vocab.json and merges.txt for captions; 'tokenizer' beside FILE unless given.",
+    ),
+]
+Also = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--also", metavar="FILE", help="A further file, for models that are made of several."
     ),
 ]
 
@@ -73,11 +79,11 @@ def path_command(
     ] = None,
 ) -> int:
     """Print where a model's weights are, or would be."""
-    specs = [spec for spec in MODELS.values() if spec.hub] if name is None else [_weighty(name)]
-    for spec in specs:
+    weighty = [spec for spec in MODELS.values() if spec.has_weights]
+    for spec in weighty if name is None else [_weighty(name)]:
         typer.echo(model_folder(spec) if name else f"{spec.name}\t{model_folder(spec)}")
         if not _is_ready(spec):
-            console.say(f"{spec.name} isn't there yet: pullmatte models pull {spec.name}")
+            console.say(f"{spec.name} isn't there yet: {_how(spec)}")
     return 0
 
 
@@ -93,18 +99,19 @@ def pull_command(
     quiet: o.Quiet = False,
 ) -> int:
     """Fetch a model's weights from the hub, check and convert them."""
-    from pullmatte.models.hub import check_absent, converter, fetch_model, install
+    from pullmatte.models.hub import check_absent, converter, fetch_model, install, require_source
 
     spec = _weighty(name)
-    assert spec.hub is not None
+    source = require_source(spec)
+    _refuse_strangers(spec, keep_text_encoder=keep_text_encoder)
     check_absent(spec)
     converter(spec)  # What is missing here is better known before 12 GB are fetched.
-    from pullmatte.models.sdmatte.conversion_plan import ConvertOptions
+    from pullmatte.models.conversion_report import ConvertOptions
 
     options = ConvertOptions(dtype, keep_text_encoder)
     if not quiet:
-        size = f", {spec.hub.size_bytes / 1e9:.1f} GB" if spec.hub.size_bytes else ""
-        console.say(f"pullmatte: {spec.hub.page} {spec.hub.filename}{size}")
+        size = f", {_size(source.size_bytes)}" if source.size_bytes else ""
+        console.say(f"pullmatte: {source.page} {source.filename}{size}")
         _say_terms(spec)
     fetched = fetch_model(spec, captions=keep_text_encoder, quiet=quiet)
     if not fetched.verified:
@@ -123,9 +130,7 @@ def pull_command(
 @app.command("convert")
 def convert_command(
     name: Name,
-    source: Annotated[
-        Path, typer.Argument(metavar="FILE", help="The checkpoint as released: SDMatte.pth.")
-    ],
+    source: Annotated[Path, typer.Argument(metavar="FILE", help="The checkpoint as released.")],
     destination: Annotated[
         Path | None,
         typer.Argument(
@@ -135,6 +140,7 @@ def convert_command(
     dtype: Dtype = "float32",
     keep_text_encoder: KeepTextEncoder = False,
     tokenizer: Tokenizer = None,
+    also: Also = None,
     as_json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> int:
@@ -142,10 +148,13 @@ def convert_command(
     from pullmatte.models.hub import converter
 
     spec = _weighty(name)
+    _refuse_strangers(
+        spec, keep_text_encoder=keep_text_encoder, tokenizer=tokenizer, also=also or ()
+    )
     convert = converter(spec)
-    from pullmatte.models.sdmatte.conversion_plan import ConvertOptions
+    from pullmatte.models.conversion_report import ConvertOptions
 
-    options = ConvertOptions(dtype, keep_text_encoder, tokenizer)
+    options = ConvertOptions(dtype, keep_text_encoder, tokenizer, also=tuple(also or ()))
     folder = destination or model_folder(spec)
     with (
         _orderly_end(),
@@ -188,9 +197,31 @@ def _weighty(name: str) -> ModelSpec:
         UnknownModel: If there is none of that name, or it has none.
     """
     spec = find_spec(name)
-    if spec.hub is None:
+    if not spec.has_weights:
         raise unknown_name(name)
     return spec
+
+
+def _refuse_strangers(
+    spec: ModelSpec,
+    *,
+    keep_text_encoder: bool = False,
+    tokenizer: Path | None = None,
+    also: Sequence[Path] = (),
+) -> None:
+    """Refuse flags that say nothing to a model, before its weights are looked at.
+
+    Raises:
+        WeightsError: If there is one.
+    """
+    flags = {
+        "--keep-text-encoder": (keep_text_encoder, spec.captions, "reads no captions"),
+        "--tokenizer": (tokenizer is not None, spec.captions, "reads no captions"),
+        "--also": (bool(also), bool(spec.also), "is made of one file"),
+    }
+    for flag, (given, known, why) in flags.items():
+        if given and not known:
+            raise WeightsError(f"{flag}: model {spec.name!r} {why}; leave it out")
 
 
 def _say_terms(spec: ModelSpec) -> None:
@@ -212,15 +243,12 @@ def _tell(report: "ConversionReport", spec: ModelSpec, *, as_json: bool, quiet: 
                 f"released {spec.name}"
             )
         return
-    if report.dead:
-        console.say(
-            f"pullmatte: {spec.name}: the first layer of the coordinate embedding is all zero for "
-            f"{' and '.join(report.dead)}: these numbers tell the network nothing, as released"
-        )
+    for note in report.notes:
+        console.say(f"pullmatte: {note}")
     console.say(
         f"pullmatte: {report.folder}: {report.tensors} tensors, "
         f"{report.parameters / 1e6:.1f} M parameters, {report.dtype}, "
-        f"{report.size_bytes / 1e9:.2f} GB in {report.shards} file(s), sizes from "
+        f"{_exact(report.size_bytes)} in {report.shards} file(s), sizes from "
         f"{report.config_from}, {report.seconds:.0f} s"
     )
 
@@ -228,7 +256,7 @@ def _tell(report: "ConversionReport", spec: ModelSpec, *, as_json: bool, quiet: 
 def _is_ready(spec: ModelSpec) -> bool:
     """Whether a model can be loaded as far as its weights go."""
     try:
-        return spec.hub is None or bool(find(spec))
+        return not spec.has_weights or bool(find(spec))
     except WeightsError:
         return False
 
@@ -248,6 +276,8 @@ def _record(spec: ModelSpec) -> dict[str, Any]:
         "captions": spec.captions,
         "dtypes": list(spec.dtypes),
         "size_bytes": spec.size_bytes,
+        "weights": spec.has_weights,
+        "elsewhere": spec.elsewhere,
         "download_bytes": spec.hub.size_bytes if spec.hub else 0,
         "ready": _is_ready(spec),
     }
@@ -269,12 +299,23 @@ def _entry(spec: ModelSpec) -> str:
 
 
 def _weight_of(spec: ModelSpec) -> str:
-    big = spec.size_bytes >= 1e9
-    size = f"{spec.size_bytes / 1e9:.1f} GB" if big else f"{spec.size_bytes / 1e6:.0f} MB"
-    size += " of weights"
-    if spec.hub is None:
+    size = f"{_size(spec.size_bytes)} of weights"
+    if not spec.has_weights:
         return size if spec.size_bytes else "no weights to fetch"
-    return f"{size}, here" if _is_ready(spec) else f"{size}: pullmatte models pull {spec.name}"
+    return f"{size}, here" if _is_ready(spec) else f"{size}: {_how(spec)}"
+
+
+def _exact(size_bytes: int) -> str:
+    return f"{size_bytes / 1e9:.2f} GB" if size_bytes >= 1e9 else f"{size_bytes / 1e6:.1f} MB"
+
+
+def _size(size_bytes: int) -> str:
+    return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 1e9 else f"{size_bytes / 1e6:.0f} MB"
+
+
+def _how(spec: ModelSpec) -> str:
+    """Say how to get weights, as short as it goes."""
+    return f"pullmatte models pull {spec.name}" if spec.hub else spec.way_to_get
 
 
 def _indent(text: str) -> str:

@@ -1,5 +1,6 @@
 """The models: one folder each, one explicit table of them all."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
@@ -59,9 +60,17 @@ class ModelSpec:
         dtypes: Precisions it can run in, its own first.
         files: Weight files inside the package with their sha256.
         size_bytes: What the weights weigh once they are converted.
-        hub: Where the weights come from; None if there are none to fetch.
-        converter: ``module:function`` that turns the released checkpoint into a folder of ours.
-        fingerprint: Tensors that tell this model's checkpoint from another's.
+        hub: Where the weights can be fetched; None if there are none, or if they are elsewhere.
+        elsewhere: Where the released file is if no hub has it, for the messages.
+        also: What further files ``models convert`` takes with ``--also``; empty for none.
+        converter: ``module:function`` that turns the released checkpoint into a folder of ours;
+            called with source, destination, spec, `ConvertOptions` and a progress callback,
+            returns a `ConversionReport`. Empty for a model without weights.
+        fingerprint: Tensors that tell this model's checkpoint from another's, by the ends of
+            their released names.
+        renamer: ``module:function`` that turns a tensor's name, ours or in any form that was
+            released, into the form of `fingerprint`, or into None if it tells nothing; importing
+            it loads no torch. Empty where names need no turning.
         defaults: Options the builder gets unless others are given.
     """
 
@@ -82,9 +91,34 @@ class ModelSpec:
     files: dict[str, str] = field(default_factory=dict)
     size_bytes: int = 0
     hub: HubSource | None = None
+    elsewhere: str = ""
+    also: str = ""
     converter: str = ""
     fingerprint: tuple[str, ...] = ()
+    renamer: str = ""
     defaults: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether the model needs weights, which are fetched or converted."""
+        return bool(self.converter)
+
+    @property
+    def way_to_get(self) -> str:
+        """What to do to get its weights."""
+        if self.hub is not None:
+            return f"'pullmatte models pull {self.name}'"
+        return (
+            f"get the released file from {self.elsewhere}, as no hub has it, and convert it: "
+            f"'pullmatte models convert {self.name} FILE'"
+        )
+
+    def released_names(self, names: Iterable[str]) -> set[str]:
+        """Bring names of tensors into the form of `fingerprint`."""
+        if not self.renamer:
+            return set(names)
+        renamed = map(_resolve(self.renamer), names)
+        return {name for name in renamed if name is not None}
 
     @property
     def terms(self) -> str:
@@ -94,14 +128,20 @@ class ModelSpec:
 
     def build(self, **options: Any) -> Model:
         """Make the model; heavy imports happen here."""
-        module, _, function = self.builder.partition(":")
-        model: Model = getattr(import_module(module), function)(**{**self.defaults, **options})
+        model: Model = _resolve(self.builder)(**{**self.defaults, **options})
         return model
+
+
+def _resolve(place: str) -> Any:
+    """Import what ``module:function`` names."""
+    module, _, function = place.partition(":")
+    return getattr(import_module(module), function)
 
 
 _SDMATTE: dict[str, Any] = {
     "builder": "pullmatte.models.sdmatte.model:build",
     "converter": "pullmatte.models.sdmatte.checkpoint:convert",
+    "renamer": "pullmatte.models.sdmatte.upstream:to_released",
     "licence": "MIT",
     "commercial_use": True,
     "video": False,

@@ -22,8 +22,7 @@ from pullmatte.models import HubSource, ModelSpec
 from pullmatte.models.weights import missing_extra, model_folder, unknown_name
 
 if TYPE_CHECKING:
-    from pullmatte.models.sdmatte.conversion import ConversionReport
-    from pullmatte.models.sdmatte.conversion_plan import ConvertOptions
+    from pullmatte.models.conversion_report import ConversionReport, ConvertOptions
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _CHUNK_BYTES = 1 << 24
@@ -104,18 +103,28 @@ def fetch_model(spec: ModelSpec, *, captions: bool = False, quiet: bool = False)
         quiet: Without progress bars.
 
     Raises:
-        UnknownModel: If the model has no weights.
+        UnknownModel: If the model has no weights, or none that can be fetched.
         DownloadError: If the checkpoint can't be had.
         WriteError: If the weights are there already, or there is no room.
         MissingDependency: If huggingface_hub isn't installed.
     """
+    source = require_source(spec)
+    check_absent(spec)
+    fetched = fetch(source, quiet=quiet)
+    for filename in source.configs + (source.tokenizer if captions else ()):
+        fetch_companion(source, filename, fetched.commit)
+    return fetched
+
+
+def require_source(spec: ModelSpec) -> HubSource:
+    """Return where a model's weights can be fetched.
+
+    Raises:
+        UnknownModel: If it has no weights, or none that can be fetched.
+    """
     if spec.hub is None:
         raise unknown_name(spec.name)
-    check_absent(spec)
-    fetched = fetch(spec.hub, quiet=quiet)
-    for filename in spec.hub.configs + (spec.hub.tokenizer if captions else ()):
-        fetch_companion(spec.hub, filename, fetched.commit)
-    return fetched
+    return spec.hub
 
 
 def check_absent(spec: ModelSpec) -> None:

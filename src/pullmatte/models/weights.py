@@ -8,11 +8,11 @@ this module and resolving load no torch.
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from pullmatte.errors import MissingDependency, UnknownModel, WeightsError
+from pullmatte.errors import MissingDependency, PullmatteError, UnknownModel, WeightsError
 from pullmatte.models import MODELS, ModelSpec, find_spec
 from pullmatte.models.shards import read_header, refuse_faults, shard_paths, tensor_fault
 
@@ -25,6 +25,9 @@ CONFIG = "config.json"
 MANIFEST = "manifest.json"
 _PICKLES = (".pth", ".pt", ".ckpt", ".bin", ".pkl")
 _SHOWN = 3
+_Config = TypeVar("_Config")
+# What a damaged config can do to the code that reads it.
+_ODD = (ValueError, TypeError, AttributeError, ArithmeticError, LookupError, RecursionError)
 
 
 def home() -> Path:
@@ -62,14 +65,13 @@ def resolve(name: str) -> tuple[ModelSpec, Path | None]:
     """
     if name in MODELS:
         spec = MODELS[name]
-        if spec.hub is None:
+        if not spec.has_weights:
             return spec, None
         folder = find(spec)
         found = identify(folder)
         if found.name != spec.name:
             raise WeightsError(
-                f"{folder}: holds {found.name}, not {spec.name}: remove it, then "
-                f"'pullmatte models pull {spec.name}'"
+                f"{folder}: holds {found.name}, not {spec.name}: remove it, then {spec.way_to_get}"
             )
         return spec, folder
     path = Path(name).expanduser()
@@ -87,11 +89,12 @@ def find(spec: ModelSpec) -> Path:
     folder = model_folder(spec)
     if (folder / CONFIG).is_file():
         return folder
-    released = spec.hub.filename if spec.hub else "FILE"
+    if spec.hub is None:
+        raise WeightsError(f"no weights for {spec.name!r} in {folder}: {spec.way_to_get}")
     raise WeightsError(
-        f"no weights for {spec.name!r} in {folder}: get them with "
-        f"'pullmatte models pull {spec.name}', or, if you have {released}, with "
-        f"'pullmatte models convert {spec.name} {released}'"
+        f"no weights for {spec.name!r} in {folder}: get them with {spec.way_to_get}, or, if you "
+        f"have {spec.hub.filename}, with "
+        f"'pullmatte models convert {spec.name} {spec.hub.filename}'"
     )
 
 
@@ -116,11 +119,20 @@ def identify(path: Path) -> ModelSpec:
             f"{path}: no such folder or file; give a converted folder, a .safetensors file, or "
             f"one of {', '.join(MODELS)}"
         )
+    if (path.parent / MANIFEST).is_file():
+        raise WeightsError(f"{path}: part of a converted folder; give {path.parent}")
     return match_fingerprint(read_header(path), path)
 
 
-def match_fingerprint(names: Iterable[str], path: Path) -> ModelSpec:
-    """Tell by its tensors which model a released file is for; of twins, by the file's name.
+def match_fingerprint(
+    names: Iterable[str], path: Path, *, preferred: ModelSpec | None = None
+) -> ModelSpec:
+    """Tell by its tensors which model a released file is for.
+
+    Args:
+        names: Of its tensors.
+        path: Of the file; its name decides between twins.
+        preferred: The twin to take if the file's name says nothing.
 
     Raises:
         WeightsError: If it is for none that we know.
@@ -131,18 +143,23 @@ def match_fingerprint(names: Iterable[str], path: Path) -> ModelSpec:
         for spec in MODELS.values()
         if spec.fingerprint and _likeness(spec, found) == len(spec.fingerprint)
     ]
+    # A model that holds another one as a part has the longer fingerprint.
+    longest = max((len(spec.fingerprint) for spec in fitting), default=0)
+    fitting = [spec for spec in fitting if len(spec.fingerprint) == longest]
     if not fitting:
         raise WeightsError(
             f"{path}: weights of no model that we know; known are "
             f"{', '.join(spec.name for spec in MODELS.values() if spec.fingerprint)}"
         )
     named = [s for s in fitting if s.hub and Path(s.hub.filename).stem == path.stem]
-    return (named or fitting)[0]
+    wished = [spec for spec in fitting if spec is preferred]
+    return (named or wished or fitting)[0]
 
 
-def _likeness(spec: ModelSpec, names: set[str]) -> int:
+def _likeness(spec: ModelSpec, names: Iterable[str]) -> int:
     """Count how many tensors of a model's fingerprint are there."""
-    return sum(any(name.endswith(part) for name in names) for part in spec.fingerprint)
+    released = spec.released_names(names)
+    return sum(any(name.endswith(part) for name in released) for part in spec.fingerprint)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -164,12 +181,32 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
+def read_config(folder: Path, parse: Callable[[Any], _Config]) -> _Config:
+    """Read a converted folder's config.
+
+    Args:
+        folder: The folder.
+        parse: Makes a config of what the JSON holds.
+
+    Raises:
+        WeightsError: If it can't be read, or holds what no network can have.
+    """
+    path = folder / CONFIG
+    try:
+        return parse(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError as error:
+        raise WeightsError(f"{folder}: lacks {CONFIG}; convert or pull again") from error
+    except (PullmatteError, OSError, *_ODD) as error:
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise WeightsError(f"{path}: can't be read: {said}; convert or pull again") from error
+
+
 def _identify_folder(folder: Path) -> ModelSpec:
     name = read_manifest(folder).get("model")
     if not isinstance(name, str) or name not in MODELS:
         raise WeightsError(f"{folder}: for model {name!r}; known are {', '.join(MODELS)}")
     spec = MODELS[name]
-    if spec.hub is None:
+    if not spec.has_weights:
         raise WeightsError(
             f"{folder}: {MANIFEST} says {name}, a model without weights; convert or pull again"
         )
@@ -185,9 +222,7 @@ def _check_fingerprint(folder: Path, spec: ModelSpec) -> None:
     Raises:
         WeightsError: If it is so.
     """
-    from pullmatte.models.sdmatte.upstream import to_released
-
-    names = {to_released(n) for path in shard_paths(folder) for n in read_header(path)}
+    names = {name for path in shard_paths(folder) for name in read_header(path)}
     known = [each for each in MODELS.values() if each.fingerprint]
     best = max(known, key=lambda each: _likeness(each, names))
     likeness = _likeness(spec, names)
@@ -325,8 +360,11 @@ def _all_tensors(module: "nn.Module") -> Iterator[tuple[str, "Tensor"]]:
 
 
 def unknown_name(name: str) -> UnknownModel:
-    """Return the error for a model that has no weights to convert or pull."""
-    with_weights = [spec.name for spec in MODELS.values() if spec.hub is not None]
+    """Return the error for a model that has no weights, or none that can be fetched."""
+    spec = find_spec(name)
+    if spec.has_weights:
+        return UnknownModel(f"model {name!r} can't be fetched: {spec.way_to_get}")
+    with_weights = [spec.name for spec in MODELS.values() if spec.has_weights]
     return UnknownModel(
         f"model {name!r} has no weights to fetch: those with weights are {', '.join(with_weights)}"
     )

@@ -12,13 +12,13 @@ A converted folder holds::
 Source: SDMatte's released checkpoints; what is in them: `pullmatte.models.sdmatte.upstream`.
 """
 
-import json
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from pullmatte.errors import PullmatteError, WeightsError
+from pullmatte.errors import WeightsError
+from pullmatte.models import weights
 from pullmatte.models.sdmatte.config import SDMatteConfig
 from pullmatte.models.sdmatte.conversion import ConversionReport, convert
 from pullmatte.models.sdmatte.conversion_plan import (
@@ -50,10 +50,6 @@ __all__ = [
 ]
 
 
-# What a damaged config can do to the code that reads it.
-_ODD = (ValueError, TypeError, AttributeError, ArithmeticError, LookupError, RecursionError)
-
-
 def load_network(path: Path, dtype: torch.dtype | None = None) -> SDMatteNetwork:
     """Load a network with its weights; they are mapped from the file, not copied.
 
@@ -83,15 +79,7 @@ def read_config(folder: Path) -> SDMatteConfig:
     Raises:
         WeightsError: If it can't be read, or holds what no network can have.
     """
-    path = folder / CONFIG
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        return SDMatteConfig.from_dict(record)
-    except FileNotFoundError as error:
-        raise WeightsError(f"{folder}: lacks {CONFIG}; convert or pull again") from error
-    except (PullmatteError, OSError, *_ODD) as error:
-        said = " ".join(str(error).split()) or type(error).__name__
-        raise WeightsError(f"{path}: can't be read: {said}; convert or pull again") from error
+    return weights.read_config(folder, SDMatteConfig.from_dict)
 
 
 def load_caption_encoder(path: Path) -> CaptionEncoder | None:

@@ -7,6 +7,8 @@ import torch
 
 from pullmatte.errors import MissingDependency, WeightsError
 from pullmatte.models import ModelSpec
+from pullmatte.models.conversion import open_released
+from pullmatte.models.conversion_report import ConvertOptions
 from pullmatte.models.released_file import ReleasedFile
 from pullmatte.models.sdmatte.config import SDMatteConfig
 from pullmatte.models.sdmatte.network import SDMatteNetwork
@@ -17,37 +19,19 @@ from pullmatte.models.sdmatte.text_embedding import (
     TextConfig,
 )
 from pullmatte.models.sdmatte.upstream import SortedNames, remap
-from pullmatte.models.shards import BYTES_PER_NUMBER, SHARD_BYTES, Entry, refuse_faults
-from pullmatte.models.weights import check_names, match_fingerprint
+from pullmatte.models.shards import refuse_faults
+from pullmatte.models.weights import check_names
+
+__all__ = [
+    "TEXT_EMBEDDING",
+    "ConversionPlan",
+    "ConvertOptions",
+    "check_text_encoder",
+    "make_empty",
+    "make_plan",
+]
 
 TEXT_EMBEDDING = "text_embedding"
-
-
-@dataclass(frozen=True)
-class ConvertOptions:
-    """How to convert.
-
-    Attributes:
-        dtype: Precision of the weights: "float32", "float16" or "bfloat16".
-        keep_text_encoder: Whether to keep what captions need.
-        tokenizer: Folder with ``vocab.json`` and ``merges.txt``; by default ``tokenizer`` beside
-            the source.
-        source_sha256: The source's, where it is known already; empty computes it.
-        origin: Where the source was fetched, for the manifest.
-        shard_bytes: Most bytes in one file.
-    """
-
-    dtype: str = "float32"
-    keep_text_encoder: bool = False
-    tokenizer: Path | None = None
-    source_sha256: str = ""
-    origin: str = ""
-    shard_bytes: int = SHARD_BYTES
-
-    def __post_init__(self) -> None:
-        """Refuse a precision that weights can't have."""
-        if self.dtype not in BYTES_PER_NUMBER:
-            raise WeightsError(f"dtype {self.dtype!r}: give {', '.join(BYTES_PER_NUMBER)}")
 
 
 @dataclass(frozen=True)
@@ -72,23 +56,6 @@ class ConversionPlan:
     tokenizer: Path | None
     options: ConvertOptions
 
-    @property
-    def entries(self) -> list[Entry]:
-        """The network's tensors, without the text's embedding."""
-        return [Entry(ours, self.source.shapes[n]) for ours, n in self.names.network.items()]
-
-    @property
-    def text_entries(self) -> list[Entry]:
-        """The text encoder's tensors."""
-        return [Entry(ours, self.source.shapes[n]) for ours, n in self.names.text_encoder.items()]
-
-    @property
-    def bytes_to_write(self) -> int:
-        """What the shards will weigh."""
-        kept = self.text_entries if self.options.keep_text_encoder else []
-        numbers = sum(entry.numbers for entry in (*self.entries, *kept))
-        return numbers * BYTES_PER_NUMBER[self.options.dtype]
-
 
 def make_plan(path: Path, spec: ModelSpec, options: ConvertOptions) -> ConversionPlan:
     """Check a released file and choose what it is turned into.
@@ -101,13 +68,7 @@ def make_plan(path: Path, spec: ModelSpec, options: ConvertOptions) -> Conversio
     Raises:
         WeightsError: If it can't be used, or a tokenizer is needed and missing.
     """
-    source = ReleasedFile(path)
-    found = match_fingerprint(source.shapes, path)
-    if spec.fingerprint != found.fingerprint:
-        raise WeightsError(
-            f"{path}: holds {found.name}, not {spec.name}: give "
-            f"'pullmatte models convert {found.name} {path}'"
-        )
+    source = open_released(path, spec)
     names = remap(source.shapes)
     given = {ours: source.shapes[theirs] for ours, theirs in names.network.items()}
     config, config_from = choose_config(spec, path.parent, given)
