@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import torch
 from torch import Tensor
 
 from pullmatte.models.mam2.network import MAM2Network
@@ -19,6 +18,7 @@ def decode_tracked(
     labels: Tensor | None = None,
     mask_logits: Tensor | None = None,
     choose: Choice = "best",
+    believed: bool = False,
 ) -> Decoded:
     """Decode `K` objects of a frame that isn't their first.
 
@@ -30,10 +30,12 @@ def decode_tracked(
         labels: See there.
         mask_logits: See there: of the mask that the clicks correct.
         choose: Which of the first pass's masks is taken.
+        believed: Whether somebody said that they are there; else the first pass says.
 
     Returns:
         The first pass's mask, pointer and score, and the second pass's trimap. Where an object
-        isn't there, none is decoded, except in training: all is background.
+        isn't there, none is decoded, except in training: all is background. Without a trimap
+        branch there is none at all.
 
     Source: MAM2, section 3.5, equations 6 and 7.
     """
@@ -45,7 +47,7 @@ def decode_tracked(
     first = network.decode(
         frame, conditioned, **said, mask_logits=mask_logits, choose=choose, branch="tokens"
     )
-    rows = torch.ones_like(first.present[:, 0]) if network.training else first.present[:, 0]
+    rows = first.present[:, 0] | (believed or network.training)
     top = conditioned if network.config.second_pass == "mcs" else _free(network, frame, conditioned)
     return replace(first, trimap_logits=second_pass(network, frame, top, first, rows, **said))
 

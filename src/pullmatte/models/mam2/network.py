@@ -77,6 +77,8 @@ class MAM2Network(nn.Module):
         """
         for part in ("vision_encoder", "memory_attention", "memory_encoder"):
             getattr(self.sam2, part).to(dtype)
+        # Rotary frequencies were rounded along with it.
+        sam2.restore_constants(self.sam2, self.device)
 
     def start_trimap_branch(self) -> None:
         """Begin the trimap branch, if there is one, as a copy of SAM 2's mask branch."""

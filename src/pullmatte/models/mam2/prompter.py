@@ -1,0 +1,273 @@
+"""MAM2 without its matter: from a prompt, or from memories, to mask, trimap and pointer."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pullmatte.errors import PromptError
+from pullmatte.models.mam2.memory import (
+    LOGITS,
+    POINTER,
+    Selection,
+    as_tensor,
+    assemble,
+)
+from pullmatte.models.mam2.mss import decode_tracked
+from pullmatte.models.mam2.network import MAM2Network
+from pullmatte.models.mam2.pdd import Branch, Choice, Decoded, held
+from pullmatte.models.mam2.prompt_tensors import Square
+from pullmatte.models.mam2.sam2 import Features, without_memory
+from pullmatte.models.protocol import BoolMask, Entry, Image
+from pullmatte.prompts import Box, Prompt
+
+_PREFIXES_KEPT = 32
+PRESENT, HARD, SQUARE_LOGITS = "present", "hard", "square_logits"
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """A picture, encoded once.
+
+    Attributes:
+        image: It, `H W 3` float32 in [0, 1]: the matter looks at it.
+        square: How it lies on the network's square.
+        features: What the network made of it.
+        fed: Prompt → the mask logits that were decoded from it. They follow from the prompt, so
+            whether they are there makes a difference of time alone.
+    """
+
+    image: Image
+    square: Square
+    features: Features
+    fed: dict[Prompt, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class MAM2Options:
+    """What can be chosen without training anew.
+
+    Attributes:
+        feed_previous: Show the mask as it was before a click along with the click, as SAM 2's
+            own predictor does. Of several clicks each is shown the mask of those before it.
+        believe_prompts: Where a box, a mask or a click in the object says that it is there, it
+            is, whatever the network says.
+    """
+
+    feed_previous: bool = True
+    believe_prompts: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """One object on a frame, before its matte; the axis `K` is 1.
+
+    Attributes:
+        mask_logits: `1 1 4h 4w`, of the first pass.
+        pointer: `1 C`, of the first pass.
+        present: `1 1` bool.
+        trimap_logits: `1 3 4h 4w`; None if no trimap was decoded.
+        hard: Whether its mask is remembered as 0 and 1: something was said on the frame.
+        square_logits: `1 1 S S`, of a user's mask, which is known better than `mask_logits`.
+    """
+
+    mask_logits: Tensor
+    pointer: Tensor
+    present: Tensor
+    trimap_logits: Tensor | None
+    hard: bool
+    square_logits: Tensor | None = None
+
+    @property
+    def best_logits(self) -> Tensor:
+        """The mask logits as finely as they are known."""
+        return self.mask_logits if self.square_logits is None else self.square_logits
+
+    def carried(self) -> Mapping[str, Any]:
+        """Return what is remembered of it."""
+        return {
+            LOGITS: self.mask_logits,
+            POINTER: self.pointer,
+            PRESENT: self.present,
+            HARD: self.hard,
+            SQUARE_LOGITS: self.square_logits,
+        }
+
+
+class Prompter:
+    """Finds objects with SAM 2 and PDD, and tracks them with MSS.
+
+    Source: MAM2, sections 3.3 to 3.5; prompts as SAM 2 has them.
+    """
+
+    def __init__(self, network: MAM2Network, options: MAM2Options) -> None:
+        """Take a network that is ready to run."""
+        self.network = network
+        self.options = options
+
+    def encode(self, image: Image) -> Encoded:
+        """Encode a picture, `H W 3` float32 in [0, 1]."""
+        height, width = image.shape[:2]
+        square = Square(width, height, self.network.config.sam2.image_px)
+        features = self.network.encode(square.image(image, self.network.device))
+        return Encoded(image, square, features)
+
+    def find(self, encoded: Encoded, prompt: Prompt) -> Found:
+        """Find the prompted object without memory.
+
+        Args:
+            encoded: The picture.
+            prompt: Points, box and mask count. A mask alone stands as it is, and only the trimap
+                is decoded; with a box or clicks it is what they begin with. Nothing said means
+                the whole picture as a box.
+
+        Raises:
+            PromptError: If the prompt doesn't fit the picture.
+        """
+        prompt.check(encoded.square.width, encoded.square.height)
+        if prompt.is_empty:
+            prompt = Prompt(box=Box(0, 0, encoded.square.width, encoded.square.height))
+        if prompt.mask is not None and prompt.box is None and not prompt.points:
+            found = self.from_mask(encoded, prompt.mask.array)
+            if not self.network.config.has_trimap_branch:
+                return found
+            shown = self.network.decode(
+                encoded.features,
+                self._free(encoded),
+                mask_logits=found.mask_logits,
+                choose="single",
+            )
+            return replace(found, trimap_logits=shown.trimap_logits)
+        return self._found(self._decode(encoded, prompt, self._fed(encoded, prompt)), prompt)
+
+    def from_mask(self, encoded: Encoded, mask: BoolMask) -> Found:
+        """Take a mask, `H W` bool, for the object, as SAM 2 does; without a trimap."""
+        plane = encoded.square.mask(mask, self.network.device)
+        made = self.network.from_mask(encoded.features, plane)
+        return Found(
+            mask_logits=made.mask_logits,
+            pointer=made.pointer,
+            present=made.present,
+            trimap_logits=None,
+            hard=True,
+            square_logits=made.square_logits,
+        )
+
+    def track(
+        self, encoded: Encoded, selection: Selection, clicks: Prompt, before: Entry | None
+    ) -> Found:
+        """Find on a frame what memories know.
+
+        Args:
+            encoded: The frame.
+            selection: Memories, at least one.
+            clicks: A correction by points, or nothing. It is decoded with memory and with the
+                mask that it corrects. Where there is no such mask, a click in the object is
+                decoded as on a first frame.
+            before: What is remembered of the frame from before; else that mask is decoded first.
+
+        Raises:
+            PromptError: If memories or clicks don't fit.
+        """
+        clicks.check(encoded.square.width, encoded.square.height)
+        network = self.network
+        tokens = assemble(network.sam2, selection, network.config.sam2)
+        conditioned = network.condition(
+            encoded.features, tokens.memory, tokens.memory_position, tokens.pointer_tokens
+        )
+        previous = None
+        if clicks.points and self.options.feed_previous:
+            previous = self._previous(encoded, conditioned, before)
+            if not bool((previous > 0).any()):
+                if _claims(clicks):
+                    return self.find(encoded, clicks)
+                previous = None
+        points, labels = encoded.square.points(clicks, network.device)
+        decoded = decode_tracked(
+            network,
+            encoded.features,
+            conditioned,
+            points=points,
+            labels=labels,
+            mask_logits=previous,
+            choose=_choice(clicks),
+            believed=_claims(clicks) and self.options.believe_prompts,
+        )
+        return self._found(decoded, clicks)
+
+    def _previous(self, encoded: Encoded, conditioned: Tensor, before: Entry | None) -> Tensor:
+        """Return the mask logits that clicks on a tracked frame correct."""
+        if before is None or LOGITS not in before:
+            decoded = self.network.decode(encoded.features, conditioned, branch="tokens")
+            return held(decoded.mask_logits, decoded.present)
+        logits = as_tensor(before[LOGITS], self.network.device).float()
+        side = self.network.config.sam2.mask_px
+        if tuple(logits.shape) != (side, side):
+            raise PromptError(
+                f"memory {LOGITS!r} of shape {tuple(logits.shape)}, expected {(side, side)}: "
+                "it is of another model or size; track from its prompts again"
+            )
+        return logits[None, None]
+
+    def _fed(self, encoded: Encoded, prompt: Prompt) -> Tensor | None:
+        """Return the mask logits that are shown with a prompt's last click, or None.
+
+        Each click is decoded with the mask of the clicks before it. All of that follows from the
+        prompt alone, so the same prompt gives the same, whatever was asked before it.
+        """
+        logits = None
+        if prompt.mask is not None:
+            logits = self.from_mask(encoded, prompt.mask.array).mask_logits
+        if not self.options.feed_previous:
+            return logits
+        for count in range(0 if prompt.box is not None else 1, len(prompt.points)):
+            part = replace(prompt, points=prompt.points[:count])
+            if part not in encoded.fed:
+                decoded = self._decode(encoded, part, logits, branch="tokens")
+                found = self._found(decoded, part)
+                if len(encoded.fed) >= _PREFIXES_KEPT:
+                    del encoded.fed[next(iter(encoded.fed))]
+                encoded.fed[part] = held(found.mask_logits, found.present)
+            logits = encoded.fed[part]
+        return logits
+
+    def _decode(
+        self, encoded: Encoded, prompt: Prompt, previous: Tensor | None, branch: Branch = "on"
+    ) -> Decoded:
+        points, labels = encoded.square.points(prompt, self.network.device)
+        return self.network.decode(
+            encoded.features,
+            self._free(encoded),
+            points=points,
+            labels=labels,
+            mask_logits=previous,
+            choose=_choice(prompt),
+            branch=branch,
+        )
+
+    def _free(self, encoded: Encoded) -> Tensor:
+        return without_memory(self.network.sam2, encoded.features.top)
+
+    def _found(self, decoded: Decoded, prompt: Prompt) -> Found:
+        believed = _claims(prompt) and self.options.believe_prompts
+        present = torch.ones_like(decoded.present) if believed else decoded.present
+        return Found(
+            mask_logits=decoded.mask_logits,
+            pointer=self.network.pointer(decoded, present),
+            present=present,
+            trimap_logits=decoded.trimap_logits,
+            hard=not prompt.is_empty,
+        )
+
+
+def _claims(prompt: Prompt) -> bool:
+    """Whether a prompt says that the object is there."""
+    inside = any(point.label == 1 for point in prompt.points)
+    return inside or prompt.box is not None or prompt.mask is not None
+
+
+def _choice(prompt: Prompt) -> Choice:
+    """One click or none may mean several things; a box's corners count as two."""
+    return "best" if len(prompt.points) + 2 * (prompt.box is not None) <= 1 else "stable"
