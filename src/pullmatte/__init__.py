@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pullmatte.errors import PullmatteError
     from pullmatte.io.image import read_image
+    from pullmatte.io.project_folder import open_project
     from pullmatte.io.video import open_video
     from pullmatte.matte import Matte
     from pullmatte.models import MODELS
@@ -29,6 +30,7 @@ __all__ = [
     "Trimap",
     "__version__",
     "load",
+    "open_project",
     "open_video",
     "read_image",
 ]
@@ -43,6 +45,7 @@ _HOME = {
     "PullmatteError": "pullmatte.errors",
     "Trimap": "pullmatte.prompts",
     "load": "pullmatte.sessions.load",
+    "open_project": "pullmatte.io.project_folder",
     "open_video": "pullmatte.io.video",
     "read_image": "pullmatte.io.image",
 }

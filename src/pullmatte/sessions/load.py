@@ -10,12 +10,15 @@ from numpy.typing import ArrayLike
 from pullmatte.errors import PullmatteError
 from pullmatte.matte import as_image
 from pullmatte.models import DEFAULT_MODEL, MODELS, ModelSpec
-from pullmatte.models.protocol import Image, Model, VideoModel
+from pullmatte.models.protocol import Image, Model, Opacity, VideoModel
 from pullmatte.sessions.batching import BATCH_SIZE
 from pullmatte.sessions.building import build_model, find_model
 from pullmatte.sessions.clip import FrameSource, as_clip
 from pullmatte.sessions.device import choose_device, choose_dtype
+from pullmatte.sessions.editing import EditOptions, EditSession
+from pullmatte.sessions.finishing import Finish
 from pullmatte.sessions.image import ImageSession
+from pullmatte.sessions.project_store import ProjectStore
 from pullmatte.sessions.store import AlphaStore
 from pullmatte.sessions.video import VideoSession
 
@@ -91,22 +94,57 @@ class Matter:
         clip: FrameSource | Sequence[ArrayLike] | Image,
         *,
         foreground: bool = True,
+        steady: float = 0.0,
+        sum_to_one: bool = False,
         store: AlphaStore | None = None,
     ) -> VideoSession:
-        """Open a clip, to be prompted on any frame.
+        """Open a clip, to be prompted on any frame, and matted in passes.
 
         Args:
             clip: What `pullmatte.open_video` returns, a `T H W 3` array, or a list of images.
             foreground: Whether mattes estimate the object's own colour.
+            steady: How strongly alpha is steadied in time where it is uncertain; 0 for not at all.
+            sum_to_one: Whether objects share a pixel that they claim together more than once.
             store: Where alphas that were made out of order wait; in memory by default.
 
         Raises:
-            PullmatteError: If the model mattes photos only.
+            PullmatteError: If the model mattes photos only, or a setting is out of range.
             ReadError: If it isn't a clip.
         """
         check_video(self.spec)
-        model = cast(VideoModel, self.model)
-        return VideoSession(model, as_clip(clip), foreground=foreground, store=store)
+        finish = Finish(foreground, steady, sum_to_one)
+        return VideoSession(cast(VideoModel, self.model), as_clip(clip), finish=finish, store=store)
+
+    def edit_video(
+        self,
+        clip: FrameSource | Sequence[ArrayLike] | Image,
+        project: ProjectStore | None = None,
+        *,
+        foreground: bool = True,
+        steady: float = 0.0,
+        sum_to_one: bool = False,
+        opacity: Opacity = "auto",
+    ) -> EditSession:
+        """Open a clip to work on: results are kept, and corrected where it is needed.
+
+        Args:
+            clip: As for `open_video`.
+            project: Where results are kept, such as what `pullmatte.open_project` returns; opened
+                again, it goes on where it was. In memory unless given.
+            foreground: As for `open_video`.
+            steady: As for `open_video`.
+            sum_to_one: As for `open_video`.
+            opacity: Whether the objects are opaque, transparent, or to be found out.
+
+        Raises:
+            PullmatteError: If the model mattes photos only, or the project was made with another
+                clip, model or setting.
+            ReadError: If it isn't a clip, or the project is damaged.
+        """
+        check_video(self.spec)
+        finish = Finish(foreground, steady, sum_to_one)
+        options = EditOptions(finish, opacity, label=self.label)
+        return EditSession(cast(VideoModel, self.model), as_clip(clip), project, options)
 
 
 def load(
