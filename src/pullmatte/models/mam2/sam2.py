@@ -251,7 +251,7 @@ def encode_memory(
     mask = (mask_logits > 0).to(mask_logits.dtype) if hard else torch.sigmoid(mask_logits)
     config, kind = model.config, top.dtype
     scaled = mask * config.sigmoid_scale_for_mem_enc + config.sigmoid_bias_for_mem_enc
-    top = top.expand(len(mask_logits), -1, -1, -1)
+    top = top.contiguous().expand(len(mask_logits), -1, -1, -1)
     features, _ = model.memory_encoder(top, scaled.to(kind))
     absent = (~present).to(kind)[..., None, None]
     features = features + absent * model.occlusion_spatial_embedding_parameter[..., None, None]
