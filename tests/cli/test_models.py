@@ -8,8 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from pullmatte.cli.app import run
 from pullmatte.models import MODELS
@@ -18,6 +20,10 @@ _path = Path(__file__).parents[1] / "models" / "sdmatte" / "released.py"
 _spec = importlib.util.spec_from_file_location("released", _path)
 released = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(released)
+_path = _path.parents[1] / "mematte" / "released.py"
+_spec = importlib.util.spec_from_file_location("released_mematte", _path)
+released_mematte = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(released_mematte)
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +64,8 @@ def test_path_says_where_weights_would_be(tmp_path, capsys):
     assert out == f"{tmp_path / 'home' / 'models' / 'sdmatte'}\n"
     assert err == "sdmatte isn't there yet: pullmatte models pull sdmatte\n"
     assert run(["models", "path"]) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 3
+    names = [line.partition("\t")[0] for line in capsys.readouterr().out.splitlines()]
+    assert names == [spec.name for spec in MODELS.values() if spec.has_weights]
     assert not (tmp_path / "home").exists()
 
 
@@ -105,6 +112,12 @@ def test_convert_takes_a_precision(source, tmp_path, capsys):
         (["convert", "sdmatte", "x.pth"], "x.pth: no such file"),
         (["convert", "sdmatte", "x.pth", "--dtype", "int8"], "dtype 'int8': give float32"),
         (["convert", "sdmatte"], "Missing argument"),
+        (["pull", "mematte"], "can't be fetched: get the released file from Google Drive"),
+        (["convert", "mematte", "x.pth"], "x.pth: no such file"),
+        (["convert", "mematte", "x.pth", "--keep-text-encoder"], "mematte' reads no captions"),
+        (["convert", "vitmatte", "x.pth", "--tokenizer", "."], "vitmatte' reads no captions"),
+        (["pull", "vitmatte", "--keep-text-encoder"], "vitmatte' reads no captions"),
+        (["convert", "sdmatte", "x.pth", "--also", "y.pth"], "sdmatte' is made of one file"),
     ],
 )
 def test_bad_words_are_one_line(words, says, capsys):
@@ -172,3 +185,41 @@ def test_a_terminated_conversion_leaves_nothing(source, tmp_path, monkeypatch):
     assert ended.value.code == 128 + signal.SIGTERM
     assert [path.name for path in tmp_path.iterdir()] == ["from"]
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_what_no_hub_has_is_listed_with_its_place(tmp_path, capsys):
+    assert run(["models", "list"]) == 0
+    listed = " ".join(capsys.readouterr().out.split())
+    assert "117 MB of weights to convert" in listed
+    assert "pull mematte" not in listed
+    assert run(["models", "path", "mematte"]) == 0
+    said = capsys.readouterr().err
+    assert said.startswith("mematte isn't there yet: get the released file from Google Drive")
+    assert "'pullmatte models convert mematte FILE'" in said
+    assert run(["models", "list", "--json"]) == 0
+    records = {record["name"]: record for record in lines(capsys)}
+    assert records["mematte"]["weights"]
+    assert not records["mematte"]["ready"]
+    assert records["mematte"]["download_bytes"] == 0
+    assert records["mematte"]["elsewhere"].startswith("Google Drive")
+
+
+def test_a_converted_matter_is_there_and_mattes(tmp_path, capsys):
+    source = released_mematte.write_training(tmp_path / "m.pth", released_mematte.weights())
+    assert run(["models", "convert", "mematte", str(source)]) == 0
+    assert "MIT is what the authors' README says" in capsys.readouterr().err
+    assert run(["models", "path", "mematte"]) == 0
+    assert capsys.readouterr().err == ""
+    trimap = np.zeros((40, 60), np.uint8)
+    trimap[8:30, 10:50], trimap[14:24, 20:40] = 128, 255
+    Image.fromarray(trimap).save(tmp_path / "t.png")
+    photo = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
+    Image.fromarray(photo).save(tmp_path / "p.png")
+    flags = ["--trimap", str(tmp_path / "t.png"), "--only-alpha", "-q"]
+    for flag in ("--model", "--matter"):
+        out = tmp_path / f"{flag}.png"
+        assert run(["image", str(tmp_path / "p.png"), str(out), *flags, flag, "mematte"]) == 0
+        alpha = np.asarray(Image.open(out))
+        known = trimap != 128
+        assert np.array_equal(alpha[known], trimap[known])
+        assert alpha[~known].std() > 0

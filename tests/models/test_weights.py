@@ -204,9 +204,52 @@ def test_single_file_needs_no_index(tmp_path):
 def test_every_spec_with_weights_is_complete():
     for spec in MODELS.values():
         assert isinstance(spec, ModelSpec)
-        assert bool(spec.hub) == bool(spec.converter) == bool(spec.fingerprint)
-        if spec.hub:
+        assert spec.has_weights == bool(spec.converter) == bool(spec.fingerprint)
+        assert spec.has_weights == (bool(spec.hub) or bool(spec.elsewhere))
+        if spec.has_weights:
             assert spec.links
+            assert spec.size_bytes
+            assert spec.restrictions
             assert spec.restrictions in spec.terms
-            assert "use restrictions" in spec.restrictions
+        if spec.hub:
             assert spec.hub.sha256 == ""  # nobody here has seen the files
+
+
+def test_weights_that_no_hub_has_name_the_place_and_the_command():
+    with pytest.raises(WeightsError) as error:
+        resolve("mematte")
+    said = str(error.value)
+    assert "from Google Drive (linked from https://github.com/linyiheng123/MEMatte)" in said
+    assert "'pullmatte models convert mematte FILE'" in said
+    assert "pull mematte" not in said
+    assert "\n" not in said
+
+
+HEAD = "decoder.matting_head.matting_convs.0.weight"
+
+
+@pytest.mark.parametrize(
+    ("names", "model"),
+    [
+        ([HEAD, "backbone.blocks.2.attn.rel_pos_h"], "vitmatte"),
+        ([HEAD, "backbone.encoder.layer.2.attention.rel_pos_h"], "vitmatte"),
+        ([HEAD, "backbone.routers.0.in_conv.1.weight"], "mematte"),
+        (
+            [
+                f"module.{HEAD}",
+                "module.backbone.routers.0.in_conv.1.weight",
+                "module.teacher_backbone.blocks.2.attn.rel_pos_h",
+            ],
+            "mematte",
+        ),
+    ],
+)
+def test_matters_are_told_apart_in_every_form(tmp_path, names, model):
+    save_file({name: torch.zeros(1) for name in names}, tmp_path / "model.safetensors")
+    assert identify(tmp_path / "model.safetensors") == MODELS[model]
+
+
+def test_a_file_of_a_converted_folder_is_not_taken_for_a_released_one(tmp_path):
+    folder = put_converted(tmp_path / "mine")
+    with pytest.raises(WeightsError, match="part of a converted folder; give "):
+        identify(folder / "model.safetensors")

@@ -293,6 +293,8 @@ def _entry(spec: ModelSpec) -> str:
     )
     mark = " (default)" if spec.name == DEFAULT_MODEL else ""
     parts = [spec.summary, " · ".join(facts)]
+    if spec.elsewhere and not _is_ready(spec):
+        parts.append(spec.way_to_get)
     if spec.restrictions:
         parts += [spec.restrictions, *spec.links]
     return "\n".join([spec.name + mark, *map(_indent, parts)])
@@ -302,7 +304,9 @@ def _weight_of(spec: ModelSpec) -> str:
     size = f"{_size(spec.size_bytes)} of weights"
     if not spec.has_weights:
         return size if spec.size_bytes else "no weights to fetch"
-    return f"{size}, here" if _is_ready(spec) else f"{size}: {_how(spec)}"
+    if _is_ready(spec):
+        return f"{size}, here"
+    return f"{size}: pullmatte models pull {spec.name}" if spec.hub else f"{size} to convert"
 
 
 def _exact(size_bytes: int) -> str:

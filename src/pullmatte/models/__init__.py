@@ -162,6 +162,18 @@ _TOKENIZER = tuple(
     for name in ("vocab.json", "merges.txt", "special_tokens_map.json", "tokenizer_config.json")
 )
 
+_MEMATTE: dict[str, Any] = {
+    "builder": "pullmatte.models.mematte.checkpoint:build",
+    "converter": "pullmatte.models.mematte.conversion:convert",
+    "renamer": "pullmatte.models.mematte.upstream:to_ours",
+    "commercial_use": False,
+    "prompts": ("trimap",),
+    "video": False,
+    "devices": ("cuda", "mps", "cpu"),
+    "dtypes": ("float32", "bfloat16", "float16"),
+}
+_HEAD = "decoder.matting_head.matting_convs.0.weight"
+
 MODELS: dict[str, ModelSpec] = {
     "classical": ModelSpec(
         name="classical",
@@ -217,6 +229,41 @@ MODELS: dict[str, ModelSpec] = {
             tokenizer=_TOKENIZER,
         ),
         fingerprint=("unet.aux_conv_in.weight", "vae.encoder.layers.0.weight"),
+    ),
+    "vitmatte": ModelSpec(
+        **_MEMATTE,
+        name="vitmatte",
+        summary="ViTMatte-S: works out the unknown part of a trimap; a matter for other models",
+        licence="Apache-2.0",
+        restrictions=(
+            "Apache-2.0 is the hub's tag, the code is MIT, but the weights were trained on "
+            "Composition-1k, whose licence (Adobe's) is reported to keep models to non-commercial "
+            "use, and is taken to hold"
+        ),
+        links=(
+            "https://huggingface.co/hustvl/vitmatte-small-composition-1k",
+            "https://github.com/hustvl/ViTMatte",
+        ),
+        size_bytes=103_300_000,
+        hub=HubSource(
+            "hustvl/vitmatte-small-composition-1k", "model.safetensors", size_bytes=103_300_000
+        ),
+        fingerprint=(_HEAD, "backbone.blocks.2.attn.rel_pos_h"),
+    ),
+    "mematte": ModelSpec(
+        **_MEMATTE,
+        name="mematte",
+        summary="MEMatte-S: ViTMatte that attends only where it has to, for large photos",
+        licence="MIT",
+        restrictions=(
+            "MIT is what the authors' README says, there is no licence file; the weights were "
+            "trained on sets for research only, Adobe's Composition-1k among them, whose terms "
+            "are taken to hold"
+        ),
+        links=("https://github.com/linyiheng123/MEMatte",),
+        size_bytes=116_800_000,
+        elsewhere="Google Drive (linked from https://github.com/linyiheng123/MEMatte)",
+        fingerprint=(_HEAD, "backbone.routers.0.in_conv.1.weight"),
     ),
 }
 DEFAULT_MODEL = "classical"

@@ -1,8 +1,12 @@
 """Sizes of MEMatte; without routing the same network is ViTMatte."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
 
 from pullmatte.errors import PullmatteError
+
+PATCH_PX = 16
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class MEMatteConfig:
     width: int = 384
     heads: int = 6
     blocks: int = 12
-    patch_px: int = 16
+    patch_px: int = PATCH_PX
     window: int = 14
     global_blocks: tuple[int, ...] = (2, 5, 8, 11)
     pretrained_px: int = 224
@@ -40,6 +44,11 @@ class MEMatteConfig:
 
     def __post_init__(self) -> None:
         """Refuse what no network can be built from."""
+        sizes = (self.width, self.heads, self.blocks, self.window, *self.stream, *self.fusion)
+        if min(sizes) < 1:
+            raise PullmatteError(f"sizes of {min(sizes)}: give 1 or more")
+        if self.patch_px != PATCH_PX:
+            raise PullmatteError(f"patch_px {self.patch_px}: the decoder is made for {PATCH_PX}")
         if self.width % self.heads:
             raise PullmatteError(f"width {self.width}: give a multiple of the {self.heads} heads")
         if not all(0 <= at < self.blocks for at in self.global_blocks):
@@ -51,6 +60,27 @@ class MEMatteConfig:
     def places(self) -> int:
         """Side of the grid of learned positions."""
         return self.pretrained_px // self.patch_px
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON holds them."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Self:
+        """Read what `to_dict` wrote, or what JSON made of it.
+
+        Raises:
+            PullmatteError: If it holds a field that isn't known, or a value that can't be.
+        """
+        known = [each.name for each in fields(cls)]
+        unknown = sorted(set(record) - set(known))
+        if unknown:
+            raise PullmatteError(f"unknown field {unknown[0]!r}; known are {', '.join(known)}")
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in record.items()
+        }
+        return cls(**values)
 
 
 MEMATTE_S = MEMatteConfig()

@@ -51,6 +51,11 @@ class MEMatteModel:
         self.network = network.eval().requires_grad_(False)
         self.options = options or MEMatteOptions()
 
+    @property
+    def dtype(self) -> str:
+        """Precision, as torch names it."""
+        return str(self.network.dtype).removeprefix("torch.")
+
     def encode(self, image: Image) -> Image:
         """Keep the image: what the network makes of it depends on the trimap."""
         return image
@@ -104,13 +109,12 @@ class MEMatteModel:
         )
 
     def _run(self, image: Image, trimap: Plane) -> Plane:
-        weight = self.network.backbone.pos_embed
         # Released weights were run on 8-bit trimaps, whose unknown is 128.
         levels = np.where(trimap == 0.5, np.float32(_UNKNOWN), trimap).astype(np.float32)
         picture = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None]
         output = self.network(
-            picture.to(weight),
-            torch.from_numpy(levels)[None, None].to(weight),
+            picture.to(self.network.device),
+            torch.from_numpy(levels)[None, None].to(self.network.device),
             most_tokens=self.options.most_tokens or None,
             tile_px=self.options.tile_px if max(trimap.shape) > _WHOLE_PX else None,
         )

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pullmatte.errors import WeightsError
 from pullmatte.models.mematte.backbone import Backbone
 from pullmatte.models.mematte.config import MEMatteConfig
 from pullmatte.models.mematte.detail_decoder import DetailDecoder, decode_in_tiles
@@ -45,6 +46,16 @@ class MEMatteNetwork(nn.Module):
         self.backbone = Backbone(self.config)
         self.decoder = DetailDecoder(self.config.width, self.config.stream, self.config.fusion)
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of its weights."""
+        return self.backbone.pos_embed.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+        return self.backbone.pos_embed.device
+
     def forward(
         self,
         image: Tensor,
@@ -57,14 +68,15 @@ class MEMatteNetwork(nn.Module):
         """Matte.
 
         Args:
-            image: `B 3 H W` in [0, 1].
+            image: `B 3 H W` in [0, 1], in any precision; on the network's device.
             trimap: `B 1 H W` in {0, 0.5, 1}; released weights saw 128/255 for unknown.
             most_tokens: As many at most attend in a routed block; the config's unless given.
             tile_px: Decode in tiles of this side, a multiple of 16; at once unless given.
             released_tiles: Fill up to whole tiles with zeros first, as the released code does.
         """
         rows, columns = image.shape[-2:]
-        picture = fill_up(normalise(image, trimap))
+        # Colours are normalised before they are rounded to the weights' precision.
+        picture = fill_up(normalise(image, trimap)).to(self.dtype)
         most = self.config.most_tokens if most_tokens is None else most_tokens
         features, routes = self.backbone(picture, most)
         if tile_px is None:
@@ -74,6 +86,26 @@ class MEMatteNetwork(nn.Module):
                 self.decoder, features, picture, tile_px=tile_px, filled=released_tiles
             )
         return Output(alpha[..., :rows, :columns].float(), features, routes)
+
+
+def make_empty(config: MEMatteConfig, what: str) -> MEMatteNetwork:
+    """Build a network on the meta device, for weights to be put into.
+
+    Args:
+        config: As a file has it.
+        what: That file, for the message.
+
+    Raises:
+        WeightsError: If nothing can be built by this config.
+    """
+    try:
+        with torch.device("meta"):
+            return MEMatteNetwork(config)
+    except Exception as error:  # What torch raises on odd sizes has no limits.
+        said = " ".join(str(error).split())[:160] or type(error).__name__
+        raise WeightsError(
+            f"{what}: no network can be built by its config: {said}; convert or pull again"
+        ) from error
 
 
 def normalise(image: Tensor, trimap: Tensor) -> Tensor:

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from pullmatte.models import ModelSpec
+from pullmatte.models import ModelSpec, conversion_report
 from pullmatte.models import conversion as machinery
-from pullmatte.models import conversion_report
 from pullmatte.models.conversion import Content, Origins, Read
 from pullmatte.models.conversion_report import ConvertOptions, Progress
 from pullmatte.models.sdmatte.conversion_plan import TEXT_EMBEDDING, ConversionPlan, make_plan
