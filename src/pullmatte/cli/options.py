@@ -226,3 +226,75 @@ StartFrame = Annotated[
         rich_help_panel=_OUTPUT,
     ),
 ]
+
+Project = Annotated[
+    Path | None,
+    typer.Option(
+        "--project",
+        metavar="DIR",
+        help="Keep results there: the next command computes only what its prompts change.",
+        rich_help_panel=_RUN,
+    ),
+]
+Alphas = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--alpha",
+        metavar="[NAME=]FILE[@FRAME]",
+        help="A finished alpha of a frame, in grey, to go on from. Repeatable.",
+        rich_help_panel=_PROMPTS,
+    ),
+]
+FirstModel = Annotated[
+    str | None,
+    typer.Option(
+        "--first",
+        metavar="NAME",
+        help="An image model for the prompted frames; --model goes on from its mattes.",
+        rich_help_panel=_RUN,
+    ),
+]
+Steady = Annotated[
+    float,
+    typer.Option(
+        "--steady",
+        metavar="0..1",
+        help="Steady uncertain alpha in time, so strongly; 0 is off.",
+        rich_help_panel=_OUTPUT,
+    ),
+]
+SumToOne = Annotated[
+    bool,
+    typer.Option(
+        "--sum-to-one",
+        help="Objects that overlap share the pixel, for layers that add up.",
+        rich_help_panel=_OUTPUT,
+    ),
+]
+Lock = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--lock",
+        metavar="[NAME=]FIRST[-LAST]",
+        help="With --project: these frames never change again. Repeatable.",
+        rich_help_panel=_RUN,
+    ),
+]
+Unlock = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--unlock",
+        metavar="[NAME=]FIRST[-LAST]",
+        help="With --project: they may. Repeatable.",
+        rich_help_panel=_RUN,
+    ),
+]
+Forget = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--forget",
+        metavar="[NAME=]FIRST[-LAST]",
+        help="With --project: take back what was said there. Repeatable.",
+        rich_help_panel=_RUN,
+    ),
+]

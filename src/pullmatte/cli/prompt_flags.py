@@ -69,6 +69,11 @@ def files_read(
     return [*paths, file] if file else paths
 
 
+def place_of_file(text: str) -> tuple[str, str, int]:
+    """Take a flag's ``[NAME=]FILE[@FRAME]`` apart: object, file, frame."""
+    return _split(text, is_file=True)
+
+
 def _split(text: str, *, is_file: bool = False) -> tuple[str, str, int]:
     """Take ``NAME=`` and ``@FRAME`` off: name, rest, frame."""
     if is_file and _exists(text):

@@ -1,18 +1,20 @@
 """``pullmatte video``: one clip, streamed."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from pullmatte.cli import console
 from pullmatte.cli import options as o
-from pullmatte.cli.loading import announcement, load_for_video
+from pullmatte.cli.clip_start import alpha_files, parse_start
+from pullmatte.cli.loading import announcement, load_for_video, load_matter
 from pullmatte.cli.prompt_flags import files_read, parse_prompts
 from pullmatte.errors import PromptError
 from pullmatte.models import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from pullmatte.jobs.video import VideoReport
-    from pullmatte.jobs.video_options import VideoOptions
+    from pullmatte.jobs.video_options import VideoOptions, VideoStart
     from pullmatte.prompts import PromptFile
     from pullmatte.sessions.load import Matter
     from pullmatte.sessions.video import Direction
@@ -25,12 +27,14 @@ def video_command(
     box: o.Boxes = None,
     mask: o.Masks = None,
     trimap: o.Trimaps = None,
+    alpha: o.Alphas = None,
     prompts: o.PromptsFile = None,
     save_prompts: o.SavePrompts = None,
     model: o.ModelName = DEFAULT_MODEL,
     device: o.Device = "auto",
     dtype: o.Dtype = None,
     matter: o.SecondModel = None,
+    first: o.FirstModel = None,
     opacity: o.OpacityName = "auto",
     direction: o.Direction = "both",
     only_alpha: o.OnlyAlpha = False,
@@ -42,6 +46,12 @@ def video_command(
     audio: o.Audio = True,
     start_frame: o.StartFrame = None,
     side: o.Sides = None,
+    steady: o.Steady = 0.0,
+    sum_to_one: o.SumToOne = False,
+    project: o.Project = None,
+    lock: o.Lock = None,
+    unlock: o.Unlock = None,
+    forget: o.Forget = None,
     resume: o.Resume = False,
     as_json: o.Json = False,
     quiet: o.Quiet = False,
@@ -50,7 +60,7 @@ def video_command(
     console.check_bits(bits)
     console.check_kind(only_alpha=only_alpha, background=background)
     said = parse_prompts(point or (), box or (), mask or (), trimap or (), prompts)
-    read = files_read(mask or (), trimap or (), prompts)
+    read = [*files_read(mask or (), trimap or (), prompts), *alpha_files(alpha or ())]
     console.check_save(save_prompts, source, destination, *read)
 
     from pullmatte.jobs.video_options import SIDES, VideoOptions, default_output
@@ -67,10 +77,19 @@ def video_command(
         start_frame=start_frame,
         bit_depth=bits,
         sides=console.as_sides(side, SIDES),
+        steady=steady,
+        sum_to_one=sum_to_one,
+    )
+    start = parse_start(
+        alpha or (), project, lock=lock or (), unlock=unlock or (), forget=forget or ()
     )
     output = destination or default_output(source, options)
     loaded = load_for_video(model, device=device, dtype=dtype, second=matter)
-    report = _run(loaded, source, output, said, options, read, resume, as_json, quiet)
+    if first is not None:
+        start = replace(start, matter=load_matter(first, device))
+    report = _run(
+        loaded, source, output, said, options, start, read, resume, as_json=as_json, quiet=quiet
+    )
     console.save_prompts(said, save_prompts, source=str(source), size=report.size)
     if as_json:
         console.emit({"event": "done", **report.as_dict()})
@@ -83,6 +102,8 @@ def _tell(report: "VideoReport", *, resume: bool) -> None:
     """Say what was done."""
     if resume and report.resumed_at == 0:
         console.say("pullmatte: there was nothing to resume: started from the first frame")
+    if report.touched is not None:
+        console.say(f"pullmatte: {report.touched} results computed, the others were there")
     for note in report.notes:
         console.say(f"pullmatte: {note}")
     console.say(f"pullmatte: wrote {', '.join(report.outputs)} ({report.frames} frames)")
@@ -94,8 +115,10 @@ def _run(
     output: Path,
     prompts: "PromptFile",
     options: "VideoOptions",
+    start: "VideoStart",
     reserved: list[Path],
     resume: bool,
+    *,
     as_json: bool,
     quiet: bool,
 ) -> "VideoReport":
@@ -112,6 +135,7 @@ def _run(
             output,
             prompts,
             options,
+            start=start,
             resume=resume,
             progress=console.announced(_json_events if as_json else bar, begin),
             reserved=reserved,

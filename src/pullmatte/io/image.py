@@ -163,6 +163,32 @@ def read_mask(
     return np.ascontiguousarray(_to_unit(brightest) > 0.5)
 
 
+def read_alpha(
+    source: "Source",
+    *,
+    max_pixels: int = MAX_PIXELS,
+) -> Array:
+    """Read a finished alpha: that of a cut-out if it varies, otherwise the grey picture itself.
+
+    Profiles are ignored: opacities are data, not colours.
+
+    Args:
+        source: As for `load_picture`.
+        max_pixels: Refuse pictures that declare more pixels.
+
+    Returns:
+        `H W` float32 in [0, 1].
+
+    Raises:
+        ReadError: As for `load_picture`.
+        MissingDependency: It is HEIC and pi-heif isn't installed.
+    """
+    samples, _ = _samples(source, max_pixels)
+    if samples.alpha is not None and np.ptp(samples.alpha) > 0:
+        return np.ascontiguousarray(_to_unit(samples.alpha).clip(0, 1))
+    return np.ascontiguousarray(_to_unit(samples.pixels.max(axis=2)).clip(0, 1))
+
+
 def read_trimap(
     source: "Source",
     *,

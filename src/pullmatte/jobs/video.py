@@ -6,7 +6,7 @@ to the encoder, so that a killed run goes on from its last complete segment, to 
 
 import hashlib
 import shutil
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from pullmatte import __version__
+from pullmatte.errors import WriteError
 from pullmatte.io.clip import Clip, VideoInfo
 from pullmatte.io.project import Arrays, FolderStore, load_arrays, save_arrays, sweep
 from pullmatte.io.segments import input_identity
@@ -22,9 +23,12 @@ from pullmatte.io.video import open_video
 from pullmatte.io.video_write import FrameWriter, VideoWriter
 from pullmatte.jobs.naming import check_outputs
 from pullmatte.jobs.pipeline import Prefetched, Worker
-from pullmatte.jobs.video_options import VideoOptions, check_options
+from pullmatte.jobs.video_options import VideoOptions, VideoStart, check_options
 from pullmatte.jobs.video_outputs import Output, plan
+from pullmatte.jobs.video_start import open_edit, start_from, tell
 from pullmatte.prompts import FramePrompt, Prompt, PromptFile
+from pullmatte.sessions.editing import EditSession
+from pullmatte.sessions.finishing import Finish
 from pullmatte.sessions.image import or_whole_frame
 from pullmatte.sessions.load import Matter
 from pullmatte.sessions.video import FrameMattes, VideoSession
@@ -44,6 +48,7 @@ class VideoReport:
         size: Width and height in pixels.
         frames: Number of frames.
         resumed_at: First frame that this run made itself.
+        touched: With a project, how many results this run computed; the others were there.
         coverage: Object name → mean alpha over the frames of this run.
         notes: What the user should know, such as sound that had to be converted.
     """
@@ -53,6 +58,7 @@ class VideoReport:
     size: tuple[int, int]
     frames: int
     resumed_at: int = 0
+    touched: int | None = None
     coverage: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -70,6 +76,7 @@ def matte_video(
     prompts: PromptFile | None = None,
     options: VideoOptions | None = None,
     *,
+    start: VideoStart | None = None,
     resume: bool = False,
     progress: Progress | None = None,
     reserved: Sequence[Path] = (),
@@ -85,6 +92,7 @@ def matte_video(
         destination: A file or sequence; the format follows its name.
         prompts: What to matte; None or empty takes the whole first frame as the box.
         options: How to write it.
+        start: What to start from beside prompts, and the project that keeps the results.
         resume: Go on from the last complete segment of a run that was stopped.
         progress: Called when everything given was found usable, and after each frame.
         reserved: Further files that no output may replace, such as the mask that was read.
@@ -98,37 +106,77 @@ def matte_video(
         WriteError: If the result can't be written, would replace the clip, or the stopped run had
             other settings.
     """
-    options = options or VideoOptions()
+    options, start = options or VideoOptions(), start or VideoStart()
     check_options(Path(destination), options)
+    if resume and start.project is not None:
+        raise WriteError("--resume: a project goes on where it was by itself; leave --resume out")
     with ExitStack() as stack:
         clip = stack.enter_context(open_video(source))
-        prompts = _whole_frame_if_empty(prompts, clip.size)
-        prompts.check(*clip.size, frame_count=len(clip))
-        outputs = plan(Path(destination), prompts, options, clip.size)
+        session = _edit(matter, clip, start, options)
+        prompts, names = _said(prompts, start, session, clip)
+        outputs = plan(Path(destination), names, options, clip.size)
         inputs = (source, _as_path(options.background), *reserved)
         check_outputs([output.path for output in outputs], *inputs)
-        settings = _settings(matter, prompts, options)
+        settings = _settings(matter, prompts, start, options)
         writers = [
             _enter_writer(stack, _open_writer(output, clip.info, options, settings, resume=resume))
             for output in outputs
         ]
         run = _Run(matter, clip, list(zip(outputs, writers, strict=True)), options)
-        coverage = run.go(prompts, progress or (lambda done, total: None))
+        advance = progress or (lambda done, total: None)
+        touched: int | None = None
+        start = start_from(start, clip, prompts)
+        if session is None:
+            coverage = run.go(prompts, start, advance)
+        else:
+            tell(session, prompts, start)
+            coverage, touched = run.export(session, advance)
     return VideoReport(
         source=str(source),
         outputs=tuple(str(output.path) for output in outputs),
         size=clip.size,
         frames=len(clip),
         resumed_at=run.start,
+        touched=touched,
         coverage=coverage,
         notes=tuple(dict.fromkeys(note for writer in writers for note in writer.notes)),
     )
+
+
+def _edit(
+    matter: Matter, clip: Clip, start: VideoStart, options: VideoOptions
+) -> EditSession | None:
+    if start.project is None:
+        return None
+    return open_edit(matter, Prefetched(clip), start, options, _finish(options))
+
+
+def _said(
+    prompts: PromptFile | None, start: VideoStart, session: EditSession | None, clip: Clip
+) -> tuple[PromptFile, tuple[str, ...]]:
+    """Check what is said; where nothing is, or was, the whole first frame is the box.
+
+    Returns:
+        The prompts, and the names of all objects.
+    """
+    known = () if session is None else session.objects
+    if not (start.alphas or known):
+        prompts = _whole_frame_if_empty(prompts, clip.size)
+    prompts = prompts or PromptFile()
+    prompts.check(*clip.size, frame_count=len(clip))
+    named = (*known, *prompts.objects, *(each.object for each in start.alphas))
+    return prompts, tuple(dict.fromkeys(named))
 
 
 def _whole_frame_if_empty(prompts: PromptFile | None, size: tuple[int, int]) -> PromptFile:
     if prompts and prompts.prompts:
         return prompts
     return PromptFile((FramePrompt(or_whole_frame(Prompt(), *size)),))
+
+
+def _finish(options: VideoOptions) -> Finish:
+    wanted = options.foreground and options.needs_colour
+    return Finish(wanted, options.steady, options.sum_to_one)
 
 
 def _as_path(background: str | Path | None) -> Path | None:
@@ -148,15 +196,22 @@ def _enter_writer(stack: ExitStack, writer: FrameWriter) -> FrameWriter:
     return stack.enter_context(writer)
 
 
-def _settings(matter: Matter, prompts: PromptFile, options: VideoOptions) -> dict[str, str]:
+def _settings(
+    matter: Matter, prompts: PromptFile, start: VideoStart, options: VideoOptions
+) -> dict[str, str]:
     """Name what a resumed run must share with the stopped one, beside the clip itself."""
-    said = hashlib.sha256(prompts.to_json().encode()).hexdigest()[:16]
+    digest = hashlib.sha256(prompts.to_json().encode())
+    for each in start.alphas:
+        digest.update(f"{each.object}@{each.frame}".encode() + each.alpha.tobytes())
+    said = digest.hexdigest()[:16]
     return {
         "model": matter.label,
+        "first": "" if start.matter is None else start.matter.label,
         "prompts": said,
         "direction": options.direction,
         "opacity": options.opacity,
         "foreground": str(options.foreground),
+        "steady": f"{options.steady:g}, sum_to_one {options.sum_to_one}",
         "background": _identity(options.background),
         "pullmatte": __version__,
     }
@@ -217,34 +272,63 @@ class _Run:
         self._frame_count = len(clip)
         self._firsts = [writer.next_frame for _, writer in outputs]
         self.start = min(self._firsts)
-        self._session: VideoSession = matter.open_video(
-            Prefetched(clip),
-            foreground=options.foreground and options.needs_colour,
-            store=FolderStore(self._folder / "backward"),
-        )
+        self._matter = matter
+        self._clip = Prefetched(clip)
         self._sums: dict[str, float] = {}
 
-    def go(self, prompts: PromptFile, progress: Progress) -> dict[str, float]:
+    def go(self, prompts: PromptFile, given: VideoStart, progress: Progress) -> dict[str, float]:
         """Make what is left of the clip, and return each object's mean alpha."""
-        self._session.add(prompts)
+        store = FolderStore(self._folder / "backward")
+        finish = _finish(self._options)
+        session = self._matter.open_video(
+            self._clip,
+            foreground=finish.foreground,
+            steady=finish.steady,
+            sum_to_one=finish.sum_to_one,
+            store=store,
+        )
+        session.add(prompts)
+        for each in given.alphas:
+            session.give(each.alpha, frame=each.frame, object=each.object)
         if self.start == self._frame_count:
             # Killed after the last segment, before the segments were joined.
             return {}
-        behind = self._session.frames_behind(self._options.direction)
+        direction, opacity = self._options.direction, self._options.opacity
+        behind = session.frames_behind(direction)
         state = self._load_state()
         done_before = behind if state is None else 0
         total = done_before + self._frame_count
         progress(self.start, total)
         if state is None:
-            self._prepare(behind, progress)
-        self._make(state, lambda done: progress(done_before + done, total))
+            self._prepare(session, behind, progress)
+        frames = session.propagate(direction, opacity=opacity, resume=state)
+        self._make(frames, session, lambda done: progress(done_before + done, total))
+        return self._coverage()
+
+    def export(self, session: EditSession, progress: Progress) -> tuple[dict[str, float], int]:
+        """Bring a project up to date, then write all of it.
+
+        Returns:
+            Each object's mean alpha, and how many results were computed.
+        """
+        count, touched = self._frame_count, 0
+        progress(0, count)
+        for touched, _ in enumerate(session.update(self._options.direction), 1):
+            progress(touched, touched + count)
+        self._make(session.frames(), None, lambda done: progress(touched + done, touched + count))
+        return self._coverage(), touched
+
+    def _coverage(self) -> dict[str, float]:
         made = self._frame_count - self.start
         return {name: alpha / made for name, alpha in self._sums.items()}
 
-    def _make(self, state: Arrays | None, advance: Callable[[int], None]) -> None:
-        """Matte what is left, and hand each frame to the writers."""
-        direction, opacity = self._options.direction, self._options.opacity
-        frames = self._session.propagate(direction, opacity=opacity, resume=state)
+    def _make(
+        self,
+        frames: Iterator[FrameMattes],
+        session: VideoSession | None,
+        advance: Callable[[int], None],
+    ) -> None:
+        """Hand each frame to the writers; with a session, save what it remembers on the way."""
         # Closed at once when something fails, so that the thread that decodes ends too.
         closed = closing(cast("Generator[FrameMattes, None, None]", frames))
         # Converting and encoding have a thread each: the encoder waits for nothing else.
@@ -253,27 +337,30 @@ class _Run:
                 for name, matte in frame.mattes.items():
                     mean = float(matte.alpha.mean())
                     self._sums[name] = self._sums.get(name, 0.0) + mean
-                self._save_state(frame.index + 1, converter, encoder)
+                if session is not None:
+                    self._save_state(session, frame.index + 1, converter, encoder)
                 converter.submit(partial(self._write, frame, encoder))
                 advance(frame.index + 1)
 
-    def _prepare(self, behind: int, progress: Progress) -> None:
+    def _prepare(self, session: VideoSession, behind: int, progress: Progress) -> None:
         """Track backward; on the way save what a later run needs to go on from there."""
         path = self._folder / _BACKWARD_STATE
         saved = load_arrays(path) if path.is_file() else None
         direction, opacity = self._options.direction, self._options.opacity
-        for left in self._session.prepare(direction, opacity=opacity, resume=saved):
+        for left in session.prepare(direction, opacity=opacity, resume=saved):
             if left % self._every == 0:
-                save_arrays(path, self._session.state(left))
+                save_arrays(path, session.state(left))
             progress(behind - left, behind + self._frame_count)
 
     def _load_state(self) -> Arrays | None:
         return load_arrays(self._keeper.state_path(self.start)) if self.start else None
 
-    def _save_state(self, next_frame: int, converter: Worker, encoder: Worker) -> None:
+    def _save_state(
+        self, session: VideoSession, next_frame: int, converter: Worker, encoder: Worker
+    ) -> None:
         """Save before the segment's last frame is written, so that no segment lacks its state."""
         if next_frame % self._every == 0 and next_frame < self._frame_count:
-            state = self._session.state(next_frame)
+            state = session.state(next_frame)
             save = partial(save_arrays, self._keeper.state_path(next_frame), state)
             # By way of the converter, so that it takes its turn among the frames.
             converter.submit(partial(encoder.submit, save))

@@ -1,12 +1,17 @@
 """What a user chooses for a clip."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pullmatte.errors import UnsupportedFormat
 from pullmatte.io.video_formats import Content
 from pullmatte.io.video_write import SEGMENT_FRAMES
 from pullmatte.models.protocol import Opacity
+from pullmatte.sessions.load import Matter
 from pullmatte.sessions.video import Direction
 
 CODECS = ("prores", "vp9", "ffv1", "h264")
@@ -35,6 +40,8 @@ class VideoOptions:
         start_frame: First number of a numbered sequence; None: the clip's own.
         bit_depth: 8 or 16 for numbered sequences; None: the clip's own.
         sides: Further clips to write beside the result: any of `SIDES`.
+        steady: How strongly alpha is steadied in time where it is uncertain; 0 for not at all.
+        sum_to_one: Whether objects share a pixel that they claim together more than once.
         segment_frames: Frames of a segment: how much a killed run loses at most.
     """
 
@@ -49,6 +56,8 @@ class VideoOptions:
     start_frame: int | None = None
     bit_depth: int | None = None
     sides: tuple[str, ...] = ()
+    steady: float = 0.0
+    sum_to_one: bool = False
     segment_frames: int = SEGMENT_FRAMES
 
     @property
@@ -62,6 +71,58 @@ class VideoOptions:
     def needs_colour(self) -> bool:
         """Whether any output shows the object's own colours."""
         return not self.only_alpha or "foreground" in self.sides
+
+
+@dataclass(frozen=True)
+class Place:
+    """An object on some frames.
+
+    Attributes:
+        object: Its name; None for all objects.
+        first: The first frame.
+        last: The last one.
+    """
+
+    object: str | None
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, eq=False)
+class GivenAlpha:
+    """An alpha that stands as it is.
+
+    Attributes:
+        alpha: `H W` floats in [0, 1].
+        object: Whose.
+        frame: On which frame.
+    """
+
+    alpha: NDArray[np.float32]
+    object: str
+    frame: int = 0
+
+
+@dataclass(frozen=True)
+class VideoStart:
+    """What a clip starts from beside prompts.
+
+    Attributes:
+        alphas: Given alphas.
+        matter: An image model, loaded, that mattes the frames on which objects are found; the
+            video model goes on from there. This is the paper's automatic mode.
+        project: Folder that keeps the results, to go on with.
+        lock: What must never change again, whatever is computed.
+        unlock: What may change again.
+        forget: Frames whose prompts the project shall forget.
+    """
+
+    alphas: Sequence[GivenAlpha] = ()
+    matter: Matter | None = None
+    project: Path | None = None
+    lock: Sequence[Place] = field(default_factory=tuple)
+    unlock: Sequence[Place] = field(default_factory=tuple)
+    forget: Sequence[Place] = field(default_factory=tuple)
 
 
 def default_output(source: Path, options: VideoOptions) -> Path:

@@ -14,7 +14,7 @@ from pullmatte.jobs.naming import OBJECT_TOKEN, for_object
 from pullmatte.jobs.video_options import SIDE_CONTENT, VideoOptions, is_pattern
 from pullmatte.matte import Matte, make_background
 from pullmatte.models.protocol import Image, Plane
-from pullmatte.prompts import DEFAULT_OBJECT, PromptFile
+from pullmatte.prompts import DEFAULT_OBJECT
 from pullmatte.sessions.video import FrameMattes
 
 Picker = Callable[[FrameMattes], tuple[Image | None, Plane | None]]
@@ -46,13 +46,13 @@ class Output:
 
 
 def plan(
-    destination: Path, prompts: PromptFile, options: VideoOptions, size: tuple[int, int]
+    destination: Path, names: tuple[str, ...], options: VideoOptions, size: tuple[int, int]
 ) -> list[Output]:
     """List the files to write: the result, or one for each object, and their sides.
 
     Args:
         destination: The result's name, with ``{object}`` for one file an object.
-        prompts: They name the objects.
+        names: The objects.
         options: What to write.
         size: Width and height of the frames in pixels.
 
@@ -62,18 +62,18 @@ def plan(
     Raises:
         ReadError: If the picture for the background can't be read.
     """
-    groups: dict[Path, tuple[str, ...]] = {destination: prompts.objects}
+    groups: dict[Path, tuple[str, ...]] = {destination: names}
     apart = OBJECT_TOKEN in destination.name
     if apart:
-        groups = {for_object(destination, name): (name,) for name in prompts.objects}
+        groups = {for_object(destination, name): (name,) for name in names}
     plate = _plate(options.background, size)
     outputs = []
-    for path, names in groups.items():
-        named = () if apart or names == (DEFAULT_OBJECT,) else names
-        picker = _main_picker(names, plate, only_alpha=options.only_alpha)
+    for path, group in groups.items():
+        named = () if apart or group == (DEFAULT_OBJECT,) else group
+        picker = _main_picker(group, plate, only_alpha=options.only_alpha)
         outputs.append(Output(path, options.content, picker, named, is_main=True))
         outputs += [
-            Output(_side_path(path, side), SIDE_CONTENT[side], _side_picker(names, side))
+            Output(_side_path(path, side), SIDE_CONTENT[side], _side_picker(group, side))
             for side in options.sides
         ]
     return outputs

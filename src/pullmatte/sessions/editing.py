@@ -8,6 +8,7 @@ was, to the same result. `pullmatte.sessions.runs` states the rules.
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from pullmatte.errors import PromptError
@@ -172,6 +173,10 @@ class EditSession:
         """
         check_place(object, frame, len(self.clip))
         plane = as_given_alpha(alpha, self.clip.size)
+        before = Record.read(self._project, object, frame)
+        same = before is not None and np.array_equal(before.prediction.alpha, plane)
+        if same and (object, frame) in self._state.given:
+            return
         self._refuse_locked(object, frame)
         self._state.changed(object, frame, self._project.frames(object))
         # The record goes last: killed in between, the change is computed from the old one.
@@ -318,6 +323,9 @@ class EditSession:
 
     def _replace(self, prompts: PromptFile) -> None:
         """Take other prompts, and note which places differ."""
+        if prompts.prompts:
+            given = GivenInStore(self._project, self._state.given)
+            Plan.of(prompts.prompts, self.clip.size, "both", self.options.opacity, given)
         changed, gone = self._state.differences(prompts)
         for name, frame in [*changed, *gone]:
             self._refuse_locked(name, frame)

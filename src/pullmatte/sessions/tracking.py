@@ -129,6 +129,14 @@ def _origins(
     alone |= {frame for known, frame in given if known == name}
     if not alone:
         alone = {next(entry.frame for entry in entries if entry.object == name)}
+        start = prompts[min(alone)][name]
+        if not any(point.label for point in start.points):
+            others = [other for by_name in prompts.values() for other in by_name if other != name]
+            known = f"; the others are {', '.join(dict.fromkeys(others))}" if others else ""
+            raise PromptError(
+                f"all clicks on {name!r} exclude, so nothing tells where it is: give a click, box, "
+                f"mask or trimap that includes it, or the name of the object meant{known}"
+            )
     return tuple(sorted(alone))
 
 
