@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, get_args
 
 from pullmatte.cli import console
 from pullmatte.cli import options as o
@@ -57,45 +58,61 @@ def video_command(
     quiet: o.Quiet = False,
 ) -> int:
     """Matte a clip. Frames, timestamps, sound and colour tags of the clip are kept."""
-    console.check_bits(bits)
-    console.check_kind(only_alpha=only_alpha, background=background)
-    said = parse_prompts(point or (), box or (), mask or (), trimap or (), prompts)
-    read = [*files_read(mask or (), trimap or (), prompts), *alpha_files(alpha or ())]
-    console.check_save(save_prompts, source, destination, *read)
+    return _video(SimpleNamespace(**locals()))
 
-    from pullmatte.jobs.video_options import SIDES, VideoOptions, default_output
 
-    options = VideoOptions(
-        only_alpha=only_alpha,
-        background=console.as_background(background),
-        foreground=foreground,
-        opacity=console.as_opacity(opacity),
-        direction=_as_direction(direction),
-        premultiplied=console.is_premultiplied(alpha_mode),
-        codec=codec,
-        audio=audio,
-        start_frame=start_frame,
-        bit_depth=bits,
-        sides=console.as_sides(side, SIDES),
-        steady=steady,
-        sum_to_one=sum_to_one,
-    )
+def _video(flags: Any) -> int:
+    """Do what the flags say; each has the name that `video_command` gives it."""
+    console.check_bits(flags.bits)
+    console.check_kind(only_alpha=flags.only_alpha, background=flags.background)
+    files = (flags.mask or (), flags.trimap or ())
+    said = parse_prompts(flags.point or (), flags.box or (), *files, flags.prompts)
+    read = [*files_read(*files, flags.prompts), *alpha_files(flags.alpha or ())]
+    console.check_save(flags.save_prompts, flags.source, flags.destination, *read)
+
+    from pullmatte.jobs.video_options import default_output
+
+    options = _options(flags)
     start = parse_start(
-        alpha or (), project, lock=lock or (), unlock=unlock or (), forget=forget or ()
+        flags.alpha or (),
+        flags.project,
+        lock=flags.lock or (),
+        unlock=flags.unlock or (),
+        forget=flags.forget or (),
     )
-    output = destination or default_output(source, options)
-    loaded = load_for_video(model, device=device, dtype=dtype, second=matter)
-    if first is not None:
-        start = replace(start, matter=load_matter(first, device))
-    report = _run(
-        loaded, source, output, said, options, start, read, resume, as_json=as_json, quiet=quiet
+    output = flags.destination or default_output(flags.source, options)
+    loaded = load_for_video(
+        flags.model, device=flags.device, dtype=flags.dtype, second=flags.matter
     )
-    console.save_prompts(said, save_prompts, source=str(source), size=report.size)
-    if as_json:
+    if flags.first is not None:
+        start = replace(start, matter=load_matter(flags.first, flags.device))
+    report = _run(flags, loaded, output, said, options, start, read)
+    console.save_prompts(said, flags.save_prompts, source=str(flags.source), size=report.size)
+    if flags.as_json:
         console.emit({"event": "done", **report.as_dict()})
-    elif not quiet:
-        _tell(report, resume=resume)
+    elif not flags.quiet:
+        _tell(report, resume=flags.resume)
     return 0
+
+
+def _options(flags: Any) -> "VideoOptions":
+    from pullmatte.jobs.video_options import SIDES, VideoOptions
+
+    return VideoOptions(
+        only_alpha=flags.only_alpha,
+        background=console.as_background(flags.background),
+        foreground=flags.foreground,
+        opacity=console.as_opacity(flags.opacity),
+        direction=_as_direction(flags.direction),
+        premultiplied=console.is_premultiplied(flags.alpha_mode),
+        codec=flags.codec,
+        audio=flags.audio,
+        start_frame=flags.start_frame,
+        bit_depth=flags.bits,
+        sides=console.as_sides(flags.side, SIDES),
+        steady=flags.steady,
+        sum_to_one=flags.sum_to_one,
+    )
 
 
 def _tell(report: "VideoReport", *, resume: bool) -> None:
@@ -110,34 +127,31 @@ def _tell(report: "VideoReport", *, resume: bool) -> None:
 
 
 def _run(
+    flags: Any,
     matter: "Matter",
-    source: Path,
     output: Path,
     prompts: "PromptFile",
     options: "VideoOptions",
     start: "VideoStart",
     reserved: list[Path],
-    resume: bool,
-    *,
-    as_json: bool,
-    quiet: bool,
 ) -> "VideoReport":
     """Say what begins, and run the job under a progress bar."""
     from pullmatte.jobs.video import matte_video
 
     is_exr = output.suffix.lower() == ".exr"
     note = console.alpha_note(options, is_exr=is_exr)
-    with console.progress_bar(source.name, quiet=quiet or as_json) as bar:
+    name, quiet = flags.source.name, flags.quiet
+    with console.progress_bar(name, quiet=quiet or flags.as_json) as bar:
         begin = announcement(matter, note, quiet=quiet, opacity=options.opacity)
         return matte_video(
             matter,
-            source,
+            flags.source,
             output,
             prompts,
             options,
             start=start,
-            resume=resume,
-            progress=console.announced(_json_events if as_json else bar, begin),
+            resume=flags.resume,
+            progress=console.announced(_json_events if flags.as_json else bar, begin),
             reserved=reserved,
         )
 

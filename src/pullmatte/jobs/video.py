@@ -123,14 +123,8 @@ def matte_video(
             for output in outputs
         ]
         run = _Run(matter, clip, list(zip(outputs, writers, strict=True)), options)
-        advance = progress or (lambda done, total: None)
-        touched: int | None = None
         start = start_from(start, clip, prompts)
-        if session is None:
-            coverage = run.go(prompts, start, advance)
-        else:
-            tell(session, prompts, start)
-            coverage, touched = run.export(session, advance)
+        coverage, touched = run.go(prompts, start, session, progress or (lambda done, total: None))
     return VideoReport(
         source=str(source),
         outputs=tuple(str(output.path) for output in outputs),
@@ -276,8 +270,27 @@ class _Run:
         self._clip = Prefetched(clip)
         self._sums: dict[str, float] = {}
 
-    def go(self, prompts: PromptFile, given: VideoStart, progress: Progress) -> dict[str, float]:
-        """Make what is left of the clip, and return each object's mean alpha."""
+    def go(
+        self,
+        prompts: PromptFile,
+        given: VideoStart,
+        session: EditSession | None,
+        progress: Progress,
+    ) -> tuple[dict[str, float], int | None]:
+        """Make the clip.
+
+        Returns:
+            Each object's mean alpha, and, with a project, how many results were computed.
+        """
+        if session is None:
+            return self._stream(prompts, given, progress), None
+        tell(session, prompts, given)
+        return self._export(session, progress)
+
+    def _stream(
+        self, prompts: PromptFile, given: VideoStart, progress: Progress
+    ) -> dict[str, float]:
+        """Make what is left of the clip in one go."""
         store = FolderStore(self._folder / "backward")
         finish = _finish(self._options)
         session = self._matter.open_video(
@@ -305,12 +318,8 @@ class _Run:
         self._make(frames, session, lambda done: progress(done_before + done, total))
         return self._coverage()
 
-    def export(self, session: EditSession, progress: Progress) -> tuple[dict[str, float], int]:
-        """Bring a project up to date, then write all of it.
-
-        Returns:
-            Each object's mean alpha, and how many results were computed.
-        """
+    def _export(self, session: EditSession, progress: Progress) -> tuple[dict[str, float], int]:
+        """Bring a project up to date, then write all of it."""
         count, touched = self._frame_count, 0
         progress(0, count)
         for touched, _ in enumerate(session.update(self._options.direction), 1):
