@@ -8,7 +8,7 @@ import hashlib
 import shutil
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -125,15 +125,22 @@ def matte_video(
         run = _Run(matter, clip, list(zip(outputs, writers, strict=True)), options)
         start = start_from(start, clip, prompts)
         coverage, touched = run.go(prompts, start, session, progress or (lambda done, total: None))
-    return VideoReport(
-        source=str(source),
-        outputs=tuple(str(output.path) for output in outputs),
-        size=clip.size,
-        frames=len(clip),
+    return replace(
+        _report(str(source), list(zip(outputs, writers, strict=True)), clip),
         resumed_at=run.start,
         touched=touched,
         coverage=coverage,
-        notes=tuple(dict.fromkeys(note for writer in writers for note in writer.notes)),
+    )
+
+
+def _report(source: str, written: list[tuple[Output, FrameWriter]], clip: Clip) -> VideoReport:
+    notes = (note for _, writer in written for note in writer.notes)
+    return VideoReport(
+        source,
+        tuple(str(output.path) for output, _ in written),
+        clip.size,
+        len(clip),
+        notes=tuple(dict.fromkeys(notes)),
     )
 
 
