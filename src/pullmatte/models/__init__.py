@@ -174,6 +174,32 @@ _MEMATTE: dict[str, Any] = {
 }
 _HEAD = "decoder.matting_head.matting_convs.0.weight"
 
+_MAM2: dict[str, Any] = {
+    "builder": "pullmatte.models.mam2.checkpoint:build",
+    "converter": "pullmatte.models.mam2.checkpoint:convert",
+    "renamer": "pullmatte.models.mam2.upstream:released_name",
+    "licence": "Apache-2.0",
+    "commercial_use": True,
+    "restrictions": (
+        "SAM 2.1 weights, whose video data is SA-V (CC BY 4.0); the trimap branch isn't trained "
+        "yet: the trimap is a band round the mask"
+    ),
+    "also": "the matter's weights: MEMatte's or ViTMatte's released file",
+    "devices": ("cuda", "mps", "cpu"),
+    "dtypes": ("float32", "bfloat16", "float16"),
+}
+_SAM2_LICENCE = "https://github.com/facebookresearch/sam2/blob/main/LICENSE"
+# Every size has these and its first block numbers; what the larger have is no part of it.
+_SAM2_MARKS = (
+    "maskmem_tpos_enc",
+    "no_obj_embed_spatial",
+    "obj_ptr_tpos_proj.weight",
+    "image_encoder.trunk.blocks.11.attn.qkv.weight",
+)
+_SMALL_MARKS = (*_SAM2_MARKS, "image_encoder.trunk.blocks.15.attn.qkv.weight")
+_BASE_PLUS_MARKS = (*_SMALL_MARKS, "image_encoder.trunk.blocks.23.attn.qkv.weight")
+_LARGE_MARKS = (*_BASE_PLUS_MARKS, "image_encoder.trunk.blocks.47.attn.qkv.weight")
+
 MODELS: dict[str, ModelSpec] = {
     "classical": ModelSpec(
         name="classical",
@@ -264,6 +290,44 @@ MODELS: dict[str, ModelSpec] = {
         size_bytes=116_800_000,
         elsewhere="Google Drive (linked from https://github.com/linyiheng123/MEMatte)",
         fingerprint=(_HEAD, "backbone.routers.0.in_conv.1.weight"),
+    ),
+    "mam2-tiny": ModelSpec(
+        **_MAM2,
+        name="mam2-tiny",
+        summary="Matting Anything 2 on SAM 2.1 Hiera-T: clicks, boxes, masks; photos and clips",
+        links=("https://huggingface.co/facebook/sam2.1-hiera-tiny", _SAM2_LICENCE),
+        size_bytes=155_900_000,
+        hub=HubSource("facebook/sam2.1-hiera-tiny", "model.safetensors", size_bytes=155_900_000),
+        fingerprint=_SAM2_MARKS,
+    ),
+    "mam2-small": ModelSpec(
+        **_MAM2,
+        name="mam2-small",
+        summary="Matting Anything 2 on SAM 2.1 Hiera-S: clicks, boxes, masks; photos and clips",
+        links=("https://huggingface.co/facebook/sam2.1-hiera-small", _SAM2_LICENCE),
+        size_bytes=184_300_000,
+        hub=HubSource("facebook/sam2.1-hiera-small", "model.safetensors", size_bytes=184_300_000),
+        fingerprint=_SMALL_MARKS,
+    ),
+    "mam2-base-plus": ModelSpec(
+        **_MAM2,
+        name="mam2-base-plus",
+        summary="Matting Anything 2 on SAM 2.1 Hiera-B+: clicks, boxes, masks; photos and clips",
+        links=("https://huggingface.co/facebook/sam2.1-hiera-base-plus", _SAM2_LICENCE),
+        size_bytes=323_500_000,
+        hub=HubSource(
+            "facebook/sam2.1-hiera-base-plus", "model.safetensors", size_bytes=323_500_000
+        ),
+        fingerprint=_BASE_PLUS_MARKS,
+    ),
+    "mam2-large": ModelSpec(
+        **_MAM2,
+        name="mam2-large",
+        summary="Matting Anything 2 on SAM 2.1 Hiera-L, the paper's size; photos and clips",
+        links=("https://huggingface.co/facebook/sam2.1-hiera-large", _SAM2_LICENCE),
+        size_bytes=897_900_000,
+        hub=HubSource("facebook/sam2.1-hiera-large", "model.safetensors", size_bytes=897_900_000),
+        fingerprint=_LARGE_MARKS,
     ),
 }
 DEFAULT_MODEL = "classical"

@@ -11,9 +11,16 @@ import pytest
 import torch
 from transformers import Sam2VideoModel
 
-from pullmatte.models.mam2.config import SIZES
-from pullmatte.models.mam2.sam2 import transformers_config
-from pullmatte.models.mam2.upstream import to_released, to_transformers
+from pullmatte.models.mam2.config import MAM2, SIZES
+from pullmatte.models.mam2.network import MAM2Network
+from pullmatte.models.mam2.transformers_config import transformers_config
+from pullmatte.models.mam2.upstream import (
+    find_origins,
+    released_name,
+    to_released,
+    to_transformers,
+)
+from pullmatte.models.mematte.network import MEMatteNetwork
 
 RECORDED = json.loads((Path(__file__).parent / "official_sam2.1_shapes.json").read_text())
 FREQUENCIES = "sam_prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"
@@ -58,6 +65,32 @@ def test_recorded_lists_have_the_published_sizes() -> None:
     for size, count in PARAMETERS.items():
         numbers = [torch.Size(shape).numel() for shape in official(size).values()]
         assert sum(numbers) == count + torch.Size(official(size)[FREQUENCIES]).numel()
+
+
+def test_whole_mam2_is_sam2_large_and_mematte_and_a_trimap_branch(shared: Path) -> None:
+    with torch.device("meta"):
+        network, matter = MAM2Network(MAM2), MEMatteNetwork()
+    expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    shapes = official("large")
+    origins, unknown = find_origins(expected, shapes)
+    assert unknown == []
+    assert {n: joined(origin, shapes) for n, origin in origins.items()}.items() <= expected.items()
+    own = [name for name in expected if name not in origins]
+    assert all(name.startswith("sam2.mask_decoder.trimap_branch.") for name in own)
+    record = json.loads((shared / "parity/mematte/mematte_vits_state_dict.json").read_text())
+    listed = {name: tuple(entry["shape"]) for name, entry in record.items()}
+    assert {name: tuple(value.shape) for name, value in matter.state_dict().items()} == listed
+    counts = [sum(value.numel() for value in each.parameters()) for each in (network, matter)]
+    # The trimap branch: tokens, MLPs and upscaler, mask augment and fusion.
+    assert counts == [PARAMETERS["large"] + 494_144 + 37_248, 29_191_293]
+
+
+def test_any_form_of_a_name_leads_to_the_released_one() -> None:
+    released = "sam_mask_decoder.iou_prediction_head.layers.1.bias"
+    ours = "sam2.mask_decoder.iou_prediction_head.layers.0.bias"
+    assert {released_name(n) for n in (released, ours, ours.removeprefix("sam2."))} == {released}
+    assert released_name("sam2.mask_decoder.trimap_branch.tokens.weight") is None
+    assert released_name("matter.backbone.pos_embed") is None
 
 
 @pytest.mark.parametrize(

@@ -1,21 +1,25 @@
-"""Names: what SAM 2.1's released files call a tensor, and what `transformers` calls it.
+"""Names: what SAM 2.1's released files call a tensor, what `transformers` calls it, and we.
 
 Nothing else in the package knows SAM 2's released names. No tensor changes its values on the way:
 four embeddings of points become the rows of one, and one table of frequencies is kept twice.
+
+Ours are transformers' after ``sam2.``. A complete MAM2 checkpoint is one file that has them,
+``sam2.mask_decoder.trimap_branch.`` among them, and the matter's released names after ``matter.``.
 
 Source: state dicts of `SAM2Base` (sam2 1.1.0, the four 2.1 configs) and of `Sam2VideoModel`.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
-POINT_ROWS = 4
+OURS = "sam2."
+MATTER = "matter."
+_POINT_COUNT = 4
 _POINTS = "sam_prompt_encoder.point_embeddings"
 _POINT_ROWS = "prompt_encoder.point_embed.weight"
 _FREQUENCIES = "sam_prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"
-FREQUENCIES = "shared_image_embedding.positional_embedding"
-FREQUENCIES_AGAIN = "prompt_encoder.shared_embedding.positional_embedding"
-"""The second copy, which files may leave out."""
+_SHARED = "shared_image_embedding.positional_embedding"
+_SHARED_AGAIN = "prompt_encoder.shared_embedding.positional_embedding"
 
 _TRUNK = ("image_encoder.trunk", "vision_encoder.backbone")
 _PROMPTS = ("sam_prompt_encoder", "prompt_encoder")
@@ -62,7 +66,7 @@ _PAIRS: list[Pair] = [
     ("no_obj_embed_spatial", "occlusion_spatial_embedding_parameter"),
     ("mask_downsample", "mask_downsample"),
     ("obj_ptr_tpos_proj", "temporal_positional_encoding_projection_layer"),
-    (_FREQUENCIES, FREQUENCIES),
+    (_FREQUENCIES, _SHARED),
     *_within(("obj_ptr_proj", "object_pointer_proj"), *_MLP_3),
     *_within(
         _TRUNK, "pos_embed", "pos_embed_window", ("patch_embed.proj", "patch_embed.projection")
@@ -146,8 +150,8 @@ def to_released(name: str) -> tuple[str, ...]:
         The released tensors that it is made of, one above the other; empty if there is none.
     """
     if name == _POINT_ROWS:
-        return tuple(f"{_POINTS}.{row}.weight" for row in range(POINT_ROWS))
-    if name == FREQUENCIES_AGAIN:
+        return tuple(f"{_POINTS}.{row}.weight" for row in range(_POINT_COUNT))
+    if name == _SHARED_AGAIN:
         return (_FREQUENCIES,)
     found = _rename(name, _TO_RELEASED)
     return () if found is None else (found,)
@@ -159,12 +163,60 @@ def to_transformers(released: str) -> tuple[str, ...]:
     Returns:
         The tensors that it is in, or is a row of; empty if there is none.
     """
-    if any(released == f"{_POINTS}.{row}.weight" for row in range(POINT_ROWS)):
+    if any(released == f"{_POINTS}.{row}.weight" for row in range(_POINT_COUNT)):
         return (_POINT_ROWS,)
     if released == _FREQUENCIES:
-        return (FREQUENCIES, FREQUENCIES_AGAIN)
+        return (_SHARED, _SHARED_AGAIN)
     found = _rename(released, _TO_TRANSFORMERS)
     return () if found is None else (found,)
+
+
+def released_name(name: str) -> str | None:
+    """Turn a tensor's name in any form into SAM 2's released one.
+
+    Returns:
+        None for what SAM 2 doesn't have: the trimap branch, the matter, strangers.
+    """
+    bare = name.removeprefix(OURS)
+    if to_transformers(bare):
+        return bare
+    return next(iter(to_released(bare)), None)
+
+
+def find_origins(
+    expected: Iterable[str], names: Collection[str]
+) -> tuple[dict[str, tuple[str, ...]], list[str]]:
+    """Find the network's tensors in a file, whatever form its names have.
+
+    Args:
+        expected: Our names of the network's tensors.
+        names: Those in the file.
+
+    Returns:
+        Our name of each tensor that is there → the file's tensors that it is made of, one above
+        the other; and the file's names that belong to neither network nor matter.
+    """
+    there = set(names)
+    origins: dict[str, tuple[str, ...]] = {}
+    for name in expected:
+        for origin in _forms(name):
+            if origin and there.issuperset(origin):
+                origins[name] = origin
+                break
+    used = {name for origin in origins.values() for name in origin}
+    return origins, [n for n in names if n not in used and not n.startswith(MATTER)]
+
+
+def _forms(name: str) -> Iterator[tuple[str, ...]]:
+    """Yield what a tensor of ours can be called in a file."""
+    bare = name.removeprefix(OURS)
+    yield (name,)
+    yield (bare,)
+    yield to_released(bare)
+    if bare == _SHARED_AGAIN:
+        # transformers has left this copy out of files at times.
+        yield (OURS + _SHARED,)
+        yield (_SHARED,)
 
 
 def _rename(name: str, table: Mapping[str, str]) -> str | None:

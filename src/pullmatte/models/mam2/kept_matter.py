@@ -1,0 +1,130 @@
+"""The matter that may lie in a MAM2 folder: MEMatte or ViTMatte, in ``matter/``."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pullmatte.errors import PullmatteError, WeightsError
+from pullmatte.models import ModelSpec
+from pullmatte.models.conversion import Read, check_fits
+from pullmatte.models.mam2.upstream import MATTER
+from pullmatte.models.mematte.checkpoint import with_counters
+from pullmatte.models.mematte.config import MEMatteConfig
+from pullmatte.models.mematte.conversion import expected_shapes, sort_names
+from pullmatte.models.mematte.model import MEMatteModel
+from pullmatte.models.mematte.network import make_empty
+from pullmatte.models.mematte.released_config import PRESETS, choose_config
+from pullmatte.models.released_file import ReleasedFile
+from pullmatte.models.weights import (
+    CONFIG,
+    load_strictly,
+    match_fingerprint,
+    read_config,
+    read_shards,
+)
+
+FOLDER = "matter"
+"""Of its weights, and its place in the config."""
+
+
+@dataclass(frozen=True)
+class FoundMatter:
+    """A matter that was found in a file.
+
+    Attributes:
+        spec: What is known of it, its licence above all.
+        config: Its network.
+        tensors: Our name of each tensor → where it is read.
+    """
+
+    spec: ModelSpec
+    config: MEMatteConfig
+    tensors: Mapping[str, Read]
+
+    def join_terms(self, spec: ModelSpec) -> ModelSpec:
+        """Return what is known of a model, with this matter's terms added."""
+        told = (spec.restrictions, f"the matter, {self.spec.name}, is {self.spec.terms}")
+        return replace(
+            spec,
+            licence=" + ".join(dict.fromkeys((spec.licence, self.spec.licence))),
+            commercial_use=spec.commercial_use and self.spec.commercial_use,
+            restrictions="; ".join(filter(None, told)),
+            links=tuple(dict.fromkeys((*spec.links, *self.spec.links))),
+        )
+
+
+def find_matter(
+    source: ReleasedFile, also: Sequence[Path]
+) -> tuple[FoundMatter, ReleasedFile] | None:
+    """Find the matter that shall be kept: in its own file, or in the source after ``matter.``.
+
+    Args:
+        source: The file with the network.
+        also: Further files; one at most.
+
+    Returns:
+        It and the file that it is in; None if there is none.
+
+    Raises:
+        WeightsError: If it can't be used, or there are two.
+    """
+    inside = any(name.startswith(MATTER) for name in source.shapes)
+    if len(also) + inside > 1:
+        raise WeightsError(
+            f"{source.path}: {len(also) + inside} matters for it: give one; a further file is "
+            "only needed where the first holds none"
+        )
+    if inside:
+        return _find(source, MATTER), source
+    if also:
+        file = ReleasedFile(also[0])
+        return _find(file, ""), file
+    return None
+
+
+def _find(file: ReleasedFile, prefix: str) -> FoundMatter:
+    bare = {n.removeprefix(prefix): n for n in file.shapes if n.startswith(prefix)}
+    spec = match_fingerprint(bare, file.path)
+    if spec.name not in PRESETS:
+        raise WeightsError(
+            f"{file.path}: holds {spec.name}, which can't be kept as a matter; give "
+            f"{' or '.join(PRESETS)}"
+        )
+    names = {ours: bare[theirs] for ours, theirs in sort_names(bare).items()}
+    shapes = {ours: file.shapes[theirs] for ours, theirs in names.items()}
+    config, _ = choose_config(spec.name, shapes)
+    tensors = {ours: Read(file, theirs) for ours, theirs in names.items()}
+    check_fits(expected_shapes(make_empty(config, str(file.path))), tensors, file.path)
+    return FoundMatter(spec, config, tensors)
+
+
+def keeps_matter(path: Path) -> bool:
+    """Whether a folder holds a matter beside its network."""
+    return (path / FOLDER).is_dir()
+
+
+def load_matter(folder: Path, dtype: torch.dtype | None, device: str) -> MEMatteModel:
+    """Load the matter of a folder.
+
+    Args:
+        folder: One that `keeps_matter`.
+        dtype: Precision of its weights; None takes theirs.
+        device: Where it shall run.
+
+    Raises:
+        WeightsError: If its weights are missing, damaged, or another network's.
+    """
+    what = str(folder / FOLDER)
+    network = make_empty(read_config(folder, _parse), str(folder / CONFIG))
+    tensors = with_counters(network, read_shards(folder / FOLDER))
+    load_strictly(network, tensors, what, dtype=dtype)
+    return MEMatteModel(network.to(device))
+
+
+def _parse(record: Any) -> MEMatteConfig:
+    if not isinstance(record, dict) or not isinstance(record.get(FOLDER), dict):
+        raise PullmatteError(f"it says nothing of the {FOLDER}")
+    return MEMatteConfig.from_dict(record[FOLDER])
