@@ -60,7 +60,12 @@ def test_lora_is_on_99_layers(network: MAM2Network) -> None:
 
 @pytest.mark.parametrize(
     ("size", "parameters"),
-    [("tiny", 38_962_498), ("small", 46_060_354), ("base_plus", 80_850_178), ("large", 224_446_642)],
+    [
+        ("tiny", 38_962_498),
+        ("small", 46_060_354),
+        ("base_plus", 80_850_178),
+        ("large", 224_446_642),
+    ],
 )
 def test_sizes_are_sam2s(size: str, parameters: int) -> None:
     config = MAM2Config(sam2=SIZES[size], trimap="mask_band", second_pass="off")

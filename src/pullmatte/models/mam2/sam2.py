@@ -69,7 +69,7 @@ class EmbeddedPrompt:
     """What the mask decoder is told of `K` objects.
 
     Attributes:
-        sparse: `K N C`, a token for each point and one more.
+        sparse: `K N C`, a token for each point and one more; `1 1 C` if there is none.
         dense: `K C h w`, the mask; `1 C h w` if there is none.
     """
 
@@ -336,8 +336,9 @@ class StepwiseDecoder(Sam2VideoMaskDecoder):  # type: ignore[misc]
         Returns:
             Tokens, `K M C` without the prompt's, and the map `K C h w`.
         """
-        count = len(prompt.sparse)
-        queries = torch.cat([tokens.expand(count, -1, -1), prompt.sparse], dim=1)
+        count = max(len(top), len(prompt.sparse), len(prompt.dense))
+        sparse = prompt.sparse.expand(count, -1, -1)
+        queries = torch.cat([tokens.expand(count, -1, -1), sparse], dim=1)
         keys = (top.to(prompt.dense.dtype) + prompt.dense).expand(count, -1, -1, -1)
         found, image = self.transformer(
             point_embeddings=queries[:, None],
