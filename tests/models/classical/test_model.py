@@ -186,3 +186,13 @@ def test_negative_click_corrects_a_tracked_frame(model):
     alpha = model.track(encoded, memory, 1, prompt=said).alpha
     assert alpha[60, 40] > 0.95
     assert alpha[50:70, 110:130].max() < 0.05
+
+
+def test_as_a_matter_it_solves_the_unknown_and_keeps_the_known(model):
+    image, truth = scene()
+    trimap = np.where((truth > 0.02) & (truth < 0.98), 0.5, truth.round()).astype(np.float32)
+    alpha = model.matte(image, trimap)
+    known = trimap != 0.5
+    np.testing.assert_array_equal(alpha[known], trimap[known])
+    assert np.abs(alpha - truth).mean() < 0.01
+    np.testing.assert_array_equal(model.matte(image, truth.round()), truth.round())

@@ -116,6 +116,17 @@ class ClassicalModel:
         mask, likelihood = self._search(encoded, prompt)
         return self._from_mask(encoded, mask, likelihood)
 
+    def matte(self, image: Image, trimap: Plane) -> Plane:
+        """Turn a trimap into alpha; known pixels stay.
+
+        Args:
+            image: `H W 3` float32 in [0, 1].
+            trimap: `H W` float32 in {0, 0.5, 1}.
+        """
+        if not (trimap == 0.5).any():
+            return trimap.astype(np.float32, copy=True)
+        return self._from_trimap(self.encode(image), trimap).alpha
+
     def _search(self, encoded: Encoded, prompt: Prompt) -> tuple[BoolMask, Plane]:
         """Find the object on a thumbnail, then its contour on the working copy."""
         rows, columns = encoded.small.shape[:2]
