@@ -115,13 +115,11 @@ def matte_video(
         session = _edit(matter, clip, start, options)
         prompts, names = _said(prompts, start, session, clip)
         outputs = plan(Path(destination), names, options, clip.size)
-        inputs = (source, _as_path(options.background), *reserved)
-        check_outputs([output.path for output in outputs], *inputs)
+        check_outputs(
+            [output.path for output in outputs], source, _as_path(options.background), *reserved
+        )
         settings = _settings(matter, prompts, start, options)
-        writers = [
-            _enter_writer(stack, _open_writer(output, clip.info, options, settings, resume=resume))
-            for output in outputs
-        ]
+        writers = _open_writers(stack, outputs, clip.info, options, settings, resume=resume)
         run = _Run(matter, clip, list(zip(outputs, writers, strict=True)), options)
         start = start_from(start, clip, prompts)
         coverage, touched = run.go(prompts, start, session, progress or (lambda done, total: None))
@@ -225,28 +223,35 @@ def _identity(background: str | Path | None) -> str:
     return str(background)
 
 
-def _open_writer(
-    output: Output,
+def _open_writers(
+    stack: ExitStack,
+    outputs: Sequence[Output],
     info: VideoInfo,
     options: VideoOptions,
     settings: Mapping[str, str],
     *,
     resume: bool,
-) -> FrameWriter:
-    sweep(output.path)
-    return open_writer(
-        output.path,
-        info,
-        content=output.content,
-        codec=options.codec,
-        premultiplied=options.premultiplied,
-        audio_from=info.path if output.is_main and options.audio and info.has_audio else None,
-        start_frame=options.start_frame,
-        bit_depth=options.bit_depth,
-        segment_frames=options.segment_frames,
-        resume=resume,
-        settings=settings,
-    )
+) -> list[FrameWriter]:
+    """Open a writer for each output; they are closed with the stack."""
+    writers = []
+    for output in outputs:
+        sweep(output.path)
+        sounds = output.is_main and options.audio and info.has_audio
+        writer = open_writer(
+            output.path,
+            info,
+            content=output.content,
+            codec=options.codec,
+            premultiplied=options.premultiplied,
+            audio_from=info.path if sounds else None,
+            start_frame=options.start_frame,
+            bit_depth=options.bit_depth,
+            segment_frames=options.segment_frames,
+            resume=resume,
+            settings=settings,
+        )
+        writers.append(_enter_writer(stack, writer))
+    return writers
 
 
 class _Run:
