@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from pullmatte.models.mam2 import sam2
 from pullmatte.models.mam2.config import MAM2Config
+from pullmatte.models.mam2.fast_memory_attention import attend_memory_fast
 from pullmatte.models.mam2.pdd import Branch, Choice, Decoded, PromptableDualModeDecoder, held
 from pullmatte.models.mam2.sam2 import Features, MemoryAttention
 
@@ -49,7 +50,7 @@ class MAM2Network(nn.Module):
         super().__init__()
         self.config = config
         self.sam2 = sam2.build_sam2(config.sam2, partial(PromptableDualModeDecoder, config=config))
-        self.attend: MemoryAttention = sam2.attend_memory
+        self.attend: MemoryAttention = attend_memory_fast
 
     @property
     def decoder(self) -> PromptableDualModeDecoder:
