@@ -62,6 +62,8 @@ class ModelSpec:
         size_bytes: What the weights weigh once they are converted.
         hub: Where the weights can be fetched; None if there are none, or if they are elsewhere.
         elsewhere: Where the released file is if no hub has it, for the messages.
+        matters: Models that work out alpha from its trimaps, the preferred first, one of which
+            its builder takes as ``matter=``; empty for a model that needs none.
         also: What further files ``models convert`` takes with ``--also``; empty for none.
         converter: ``module:function`` that turns the released checkpoint into a folder of ours;
             called with source, destination, spec, `ConvertOptions` and a progress callback,
@@ -92,6 +94,7 @@ class ModelSpec:
     size_bytes: int = 0
     hub: HubSource | None = None
     elsewhere: str = ""
+    matters: tuple[str, ...] = ()
     also: str = ""
     converter: str = ""
     fingerprint: tuple[str, ...] = ()
@@ -184,6 +187,8 @@ _MAM2: dict[str, Any] = {
         "SAM 2.1 weights, whose video data is SA-V (CC BY 4.0); the trimap branch isn't trained "
         "yet: the trimap is a band round the mask"
     ),
+    "opacity": True,
+    "matters": ("mematte", "vitmatte", "classical"),
     "also": "the matter's weights: MEMatte's or ViTMatte's released file",
     "devices": ("cuda", "mps", "cpu"),
     "dtypes": ("float32", "bfloat16", "float16"),

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 HOME_VARIABLE = "PULLMATTE_HOME"
 CONFIG = "config.json"
 MANIFEST = "manifest.json"
+MATTER_FOLDER = "matter"
+"""Of a matter that is kept beside a network."""
 _PICKLES = (".pth", ".pt", ".ckpt", ".bin", ".pkl")
 _SHOWN = 3
 _Config = TypeVar("_Config")
@@ -47,6 +49,11 @@ def home() -> Path:
 def model_folder(spec: ModelSpec) -> Path:
     """Return where a model's converted weights are, or would be."""
     return home() / "models" / spec.name
+
+
+def keeps_matter(path: Path) -> bool:
+    """Whether a folder of weights holds, beside its network, a matter for its trimaps."""
+    return (path / MATTER_FOLDER).is_dir()
 
 
 def resolve(name: str) -> tuple[ModelSpec, Path | None]:

@@ -10,7 +10,7 @@ from pullmatte.errors import MissingDependency, PullmatteError
 from pullmatte.models import ModelSpec
 from pullmatte.models.protocol import Model
 
-_OURS = frozenset({"weights", "device", "dtype"})
+_OURS = frozenset({"weights", "device", "dtype", "matter"})
 """Arguments of a builder that are no settings of the model."""
 
 
@@ -32,6 +32,7 @@ def build_model(
     device: str,
     dtype: str | None,
     options: Mapping[str, Any],
+    matter: Any = None,
 ) -> Model:
     """Make a model; it hears of weights, device and precision where it has a choice of them.
 
@@ -41,6 +42,7 @@ def build_model(
         device: Where it shall run.
         dtype: In what precision; None for that of the weights.
         options: Its settings, by name.
+        matter: What mattes its trimaps, for a model that makes some and has none with it.
 
     Raises:
         PullmatteError: If it has no such setting, or can't run so.
@@ -50,6 +52,8 @@ def build_model(
     given: dict[str, Any] = {}
     if weights is not None:
         given["weights"] = weights
+    if matter is not None:
+        given["matter"] = matter
     if len(spec.devices) > 1:
         given["device"] = device
     if len(spec.dtypes) > 1 and dtype is not None:

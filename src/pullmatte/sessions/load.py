@@ -1,16 +1,19 @@
 """From a model's name to something that opens images and clips."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from os import PathLike, fspath
+from pathlib import Path
 from typing import Any, cast
 
 from numpy.typing import ArrayLike
 
-from pullmatte.errors import PullmatteError
+from pullmatte.errors import PullmatteError, WeightsError
 from pullmatte.matte import as_image
 from pullmatte.models import DEFAULT_MODEL, MODELS, ModelSpec
 from pullmatte.models.protocol import Image, Model, Opacity, VideoModel
+from pullmatte.models.weights import keeps_matter
 from pullmatte.sessions.batching import BATCH_SIZE
 from pullmatte.sessions.building import build_model, find_model
 from pullmatte.sessions.clip import FrameSource, as_clip
@@ -165,7 +168,8 @@ def load(
             this machine share.
         dtype: Its precision, such as ``"float32"``; None takes the model's own.
         matter: A second model, which works out the edge of what the first has found; any that
-            takes trimaps. Transparent objects stay with the first.
+            takes trimaps. Models that make trimaps hand them to it as they are, and take the best
+            that is here unless one is given; of others transparent objects stay with the first.
         tiles: For models with a fixed input size: work out edges again at the photo's full
             resolution, tile by tile. It takes several times as long.
         **options: Settings of the first model.
@@ -185,21 +189,49 @@ def load(
             f"take one of {_named(lambda each: each.size_px is not None)}"
         )
     place, precision = choose_device(spec, device), choose_dtype(spec, dtype)
-    model = build_model(spec, weights, place, None if dtype is None else precision, options)
+    second = None
+    if other is not None or _lacks_matter(spec, weights):
+        wanted = _matter_at_hand(spec) if other is None else fspath(matter or "")
+        near = device if device.partition(":")[0] in find_model(wanted)[0].devices else "auto"
+        second = load(wanted, device=near)
+    inside = second.model if second is not None and spec.matters else None
+    given = None if dtype is None else precision
+    model = build_model(spec, weights, place, given, options, inside)
     # What was built knows better than the table: weights may come in another precision or size.
     precision = str(getattr(model, "dtype", precision)).removeprefix("torch.")
     captions = spec.captions and bool(getattr(model, "captions", True))
     if tiles:
         spec, model = _tiled(spec, model, options)
     said = options if fspath(name) in MODELS else {**options, "weights": fspath(name)}
-    if other is not None:
-        near = device if device.partition(":")[0] in other.devices else "auto"
-        second = load(fspath(matter or ""), device=near)
-        spec, model = _joined(spec, model, second)
+    if second is not None:
+        joined = _joined_spec(spec, second.spec)
+        if not spec.matters:
+            model = _joined_model(model, second.model)
+        spec = joined
         if second.label != second.spec.name:
             # The name is in the joined name already; with settings or weights it says more.
             said = {**said, "matter": second.label}
+    elif spec.matters and weights is not None:
+        from pullmatte.models.mam2.kept_matter import kept_spec
+
+        spec = _joined_spec(spec, kept_spec(weights))
     return Matter(spec, model, device=place, dtype=precision, options=said, captions=captions)
+
+
+def _lacks_matter(spec: ModelSpec, weights: Path | None) -> bool:
+    """Whether a model makes trimaps, and has nothing beside its weights that mattes them."""
+    return bool(spec.matters) and (weights is None or not keeps_matter(weights))
+
+
+def _matter_at_hand(spec: ModelSpec) -> str:
+    """Choose the preferred one of the matters whose weights are here."""
+    for name in spec.matters:
+        with suppress(WeightsError):
+            find_model(name)
+            return name
+    raise PullmatteError(
+        f"model {spec.name!r} needs a matter: get the weights of {' or '.join(spec.matters)}"
+    )
 
 
 def check_video(spec: ModelSpec) -> None:
@@ -240,11 +272,8 @@ def _tiled(spec: ModelSpec, model: Model, options: Mapping[str, Any]) -> tuple[M
     return replace(spec, name=f"{spec.name}+tiles", video=False), tiled
 
 
-def _joined(spec: ModelSpec, model: Model, second: Matter) -> tuple[ModelSpec, Model]:
-    from pullmatte.sessions.second_stage import SecondStage
-
-    other = second.spec
-    both = replace(
+def _joined_spec(spec: ModelSpec, other: ModelSpec) -> ModelSpec:
+    return replace(
         spec,
         name=f"{spec.name}+{other.name}",
         licence=" + ".join(dict.fromkeys((spec.licence, other.licence))),
@@ -255,4 +284,9 @@ def _joined(spec: ModelSpec, model: Model, second: Matter) -> tuple[ModelSpec, M
         links=tuple(dict.fromkeys((*spec.links, *other.links))),
         prompts=tuple(dict.fromkeys((*spec.prompts, "trimap"))),
     )
-    return both, SecondStage(model, second.model)
+
+
+def _joined_model(model: Model, second: Model) -> Model:
+    from pullmatte.sessions.second_stage import SecondStage
+
+    return SecondStage(model, second)
