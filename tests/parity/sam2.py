@@ -169,11 +169,15 @@ class NoMatter:
 
 @dataclass
 class Ours:
-    """`MAM2Model` and its memories, of which none is dropped unless `bounded`."""
+    """`MAM2Model` and its memories, of which none is dropped unless `bounded`.
+
+    Frames are encoded once for all that share `encoded`.
+    """
 
     network: MAM2Network
     clip: np.ndarray
     bounded: bool = False
+    encoded: dict[int, Any] = field(default_factory=dict)
     options: MAM2Options = field(
         default_factory=lambda: MAM2Options(feed_previous=False, believe_prompts=False)
     )
@@ -193,7 +197,9 @@ class Ours:
 
         As there, a corrected frame that was tracked before stays one of the tracked.
         """
-        encoded = self.model.encode(self.clip[frame])
+        if frame not in self.encoded:
+            self.encoded[frame] = self.model.encode(self.clip[frame])
+        encoded = self.encoded[frame]
         said = self.said.pop(frame, None)
         prompt = None if said is None else said.as_prompt()
         if prompt is not None and frame not in self.tracked:

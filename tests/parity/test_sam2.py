@@ -52,10 +52,15 @@ def clip() -> np.ndarray:
     return parity.make_clip(16)
 
 
+@pytest.fixture(scope="module")
+def encoded() -> dict[int, Any]:
+    return {}
+
+
 @pytest.fixture
-def both(models: Any, clip: np.ndarray) -> Any:
+def both(models: Any, clip: np.ndarray, encoded: dict[int, Any]) -> Any:
     theirs, ours = models
-    return parity.Reference(theirs, clip), parity.Ours(ours, clip)
+    return parity.Reference(theirs, clip), parity.Ours(ours, clip, encoded=encoded)
 
 
 def say(both: Any, frame: int, said: Any) -> None:
@@ -133,7 +138,10 @@ def test_trimap_tokens_off_is_sam2_and_on_is_not(models: Any, clip: np.ndarray) 
 
 def test_a_bounded_window_changes_nothing(models: Any) -> None:
     clip = parity.make_clip(30)
-    whole, bounded = (parity.Ours(models[1], clip, bounded=each) for each in (False, True))
+    shared: dict[int, Any] = {}
+    whole, bounded = (
+        parity.Ours(models[1], clip, bounded=each, encoded=shared) for each in (False, True)
+    )
     say((whole, bounded), 0, CLICK)
     for frame in range(30):
         kept, kept_few = whole.run(frame), bounded.run(frame)
