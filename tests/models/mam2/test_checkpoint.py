@@ -15,7 +15,7 @@ from pullmatte.models.conversion_report import ConvertOptions
 from pullmatte.models.mam2.checkpoint import build, convert, load_network
 from pullmatte.models.mam2.config import SMALL, MAM2Config, SAM2Config
 from pullmatte.models.mam2.conversion import MASK_BAND, choose_config
-from pullmatte.models.mam2.kept_matter import load_matter
+from pullmatte.models.mam2.kept_matter import join_terms, kept_spec, load_matter
 from pullmatte.models.mam2.network import MAM2Network
 from pullmatte.models.mam2.upstream import to_released
 from pullmatte.models.mematte.config import MEMatteConfig
@@ -134,6 +134,7 @@ def test_matter_of_another_file_brings_its_terms(tmp_path, tensors, matter):
     report = convert(source, tmp_path / "out", TINY, ConvertOptions(also=(other,)))
     manifest = read_manifest(tmp_path / "out")
     assert manifest["matter"]["model"] == "mematte"
+    assert manifest["licence"] == join_terms(TINY, kept_spec(tmp_path / "out")).terms
     assert "NO commercial use" in manifest["licence"]
     assert "NO commercial use" in (tmp_path / "out" / "LICENSE.md").read_text()
     assert any("mematte is kept with it" in note for note in report.notes)

@@ -21,7 +21,7 @@ from pullmatte.models.conversion import (
 )
 from pullmatte.models.conversion_report import ConversionReport, ConvertOptions, Progress
 from pullmatte.models.mam2.config import BASE_PLUS, LARGE, SMALL, TINY, MAM2Config
-from pullmatte.models.mam2.kept_matter import FOLDER, FoundMatter, find_matter
+from pullmatte.models.mam2.kept_matter import FOLDER, FoundMatter, find_matter, join_terms
 from pullmatte.models.mam2.network import MAM2Network
 from pullmatte.models.mam2.upstream import find_origins, released_name
 from pullmatte.models.released_file import ReleasedFile
@@ -82,7 +82,7 @@ def convert(
     found, its_file = matter
     return write_folder(
         destination,
-        found.join_terms(spec),
+        join_terms(spec, found.spec),
         [file] if its_file is file else [file, its_file],
         _with_matter(content, found),
         options,

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from pullmatte.errors import PullmatteError, WeightsError
-from pullmatte.models import ModelSpec
+from pullmatte.models import MODELS, ModelSpec
 from pullmatte.models.conversion import Read, check_fits
 from pullmatte.models.mam2.upstream import MATTER
 from pullmatte.models.mematte.checkpoint import with_counters
@@ -20,9 +20,11 @@ from pullmatte.models.mematte.released_config import PRESETS, choose_config
 from pullmatte.models.released_file import ReleasedFile
 from pullmatte.models.weights import (
     CONFIG,
+    MANIFEST,
     load_strictly,
     match_fingerprint,
     read_config,
+    read_manifest,
     read_shards,
 )
 
@@ -44,16 +46,17 @@ class FoundMatter:
     config: MEMatteConfig
     tensors: Mapping[str, Read]
 
-    def join_terms(self, spec: ModelSpec) -> ModelSpec:
-        """Return what is known of a model, with this matter's terms added."""
-        told = (spec.restrictions, f"the matter, {self.spec.name}, is {self.spec.terms}")
-        return replace(
-            spec,
-            licence=" + ".join(dict.fromkeys((spec.licence, self.spec.licence))),
-            commercial_use=spec.commercial_use and self.spec.commercial_use,
-            restrictions="; ".join(filter(None, told)),
-            links=tuple(dict.fromkeys((*spec.links, *self.spec.links))),
-        )
+
+def join_terms(spec: ModelSpec, matter: ModelSpec) -> ModelSpec:
+    """Return what is known of a model, with a matter's terms added."""
+    told = (spec.restrictions, f"the matter, {matter.name}, is {matter.terms}")
+    return replace(
+        spec,
+        licence=" + ".join(dict.fromkeys((spec.licence, matter.licence))),
+        commercial_use=spec.commercial_use and matter.commercial_use,
+        restrictions="; ".join(filter(None, told)),
+        links=tuple(dict.fromkeys((*spec.links, *matter.links))),
+    )
 
 
 def find_matter(
@@ -104,6 +107,22 @@ def _find(file: ReleasedFile, prefix: str) -> FoundMatter:
 def keeps_matter(path: Path) -> bool:
     """Whether a folder holds a matter beside its network."""
     return (path / FOLDER).is_dir()
+
+
+def kept_spec(folder: Path) -> ModelSpec:
+    """Return what is known of the matter of a folder that `keeps_matter`.
+
+    Raises:
+        WeightsError: If its manifest doesn't say which it is.
+    """
+    said = read_manifest(folder).get(FOLDER)
+    name = said.get("model") if isinstance(said, dict) else None
+    if name not in PRESETS:
+        raise WeightsError(
+            f"{folder}: {MANIFEST} says {name!r} of its matter, expected {' or '.join(PRESETS)}; "
+            "convert again"
+        )
+    return MODELS[name]
 
 
 def load_matter(folder: Path, dtype: torch.dtype | None, device: str) -> MEMatteModel:
