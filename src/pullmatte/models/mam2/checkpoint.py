@@ -29,15 +29,22 @@ from pullmatte.models.mam2.conversion import (
     open_sam2,
     parse_config,
 )
-from pullmatte.models.mam2.kept_matter import keeps_matter, load_matter
+from pullmatte.models.mam2.kept_matter import load_matter
 from pullmatte.models.mam2.model import MAM2Model
 from pullmatte.models.mam2.network import MAM2Network
 from pullmatte.models.mam2.prompter import MAM2Options
 from pullmatte.models.mam2.sam2 import restore_constants
 from pullmatte.models.protocol import TrimapMatter
-from pullmatte.models.weights import CONFIG, identify, load_strictly, read_file, read_shards
+from pullmatte.models.weights import (
+    CONFIG,
+    identify,
+    keeps_matter,
+    load_strictly,
+    read_file,
+    read_shards,
+)
 
-__all__ = ["build", "convert", "keeps_matter", "load_network", "read_config"]
+__all__ = ["build", "convert", "load_network", "read_config"]
 
 _TRUNK_AND_MEMORY = ("sam2.vision_encoder.", "sam2.memory_attention.", "sam2.memory_encoder.")
 
@@ -108,8 +115,6 @@ def load_network(path: Path, dtype: torch.dtype | None = None) -> MAM2Network:
     load_strictly(network, _exact_outside(tensors), str(path))
     if dtype is not None:
         network.run_in(dtype)
-        # It would have rounded them as well.
-        restore_constants(network.sam2)
     return network.eval().requires_grad_(False)
 
 

@@ -21,12 +21,12 @@ from pullmatte.models.conversion import (
 )
 from pullmatte.models.conversion_report import ConversionReport, ConvertOptions, Progress
 from pullmatte.models.mam2.config import BASE_PLUS, LARGE, SMALL, TINY, MAM2Config
-from pullmatte.models.mam2.kept_matter import FOLDER, FoundMatter, find_matter, join_terms
+from pullmatte.models.mam2.kept_matter import FoundMatter, find_matter, join_terms
 from pullmatte.models.mam2.network import MAM2Network
 from pullmatte.models.mam2.upstream import find_origins, released_name
 from pullmatte.models.released_file import ReleasedFile
 from pullmatte.models.shards import refuse_faults
-from pullmatte.models.weights import CONFIG
+from pullmatte.models.weights import CONFIG, MATTER_FOLDER
 from pullmatte.models.whole_folder import refuse_existing
 
 SIZES = {"mam2-tiny": TINY, "mam2-small": SMALL, "mam2-base-plus": BASE_PLUS, "mam2-large": LARGE}
@@ -94,8 +94,8 @@ def _with_matter(content: Content, matter: FoundMatter) -> Content:
     facts = {"matter": {"model": matter.spec.name, "licence": matter.spec.terms}}
     return replace(
         content,
-        config={**content.config, FOLDER: matter.config.to_dict()},
-        folders={FOLDER: matter.tensors},
+        config={**content.config, MATTER_FOLDER: matter.config.to_dict()},
+        folders={MATTER_FOLDER: matter.tensors},
         facts={**content.facts, **facts},
         notes=(*content.notes, f"{matter.spec.name} is kept with it: {matter.spec.terms}"),
     )
@@ -150,7 +150,9 @@ def parse_config(record: Any) -> MAM2Config:
     Raises:
         PullmatteError: If it holds a field that isn't known, or a value that can't be.
     """
-    return MAM2Config.from_dict({name: value for name, value in record.items() if name != FOLDER})
+    return MAM2Config.from_dict({
+        name: value for name, value in record.items() if name != MATTER_FOLDER
+    })
 
 
 def make_empty(config: MAM2Config, what: str) -> MAM2Network:

@@ -21,15 +21,13 @@ from pullmatte.models.released_file import ReleasedFile
 from pullmatte.models.weights import (
     CONFIG,
     MANIFEST,
+    MATTER_FOLDER,
     load_strictly,
     match_fingerprint,
     read_config,
     read_manifest,
     read_shards,
 )
-
-FOLDER = "matter"
-"""Of its weights, and its place in the config."""
 
 
 @dataclass(frozen=True)
@@ -104,18 +102,13 @@ def _find(file: ReleasedFile, prefix: str) -> FoundMatter:
     return FoundMatter(spec, config, tensors)
 
 
-def keeps_matter(path: Path) -> bool:
-    """Whether a folder holds a matter beside its network."""
-    return (path / FOLDER).is_dir()
-
-
 def kept_spec(folder: Path) -> ModelSpec:
-    """Return what is known of the matter of a folder that `keeps_matter`.
+    """Return what is known of the matter of a folder for which `keeps_matter` is true.
 
     Raises:
         WeightsError: If its manifest doesn't say which it is.
     """
-    said = read_manifest(folder).get(FOLDER)
+    said = read_manifest(folder).get(MATTER_FOLDER)
     name = said.get("model") if isinstance(said, dict) else None
     if name not in PRESETS:
         raise WeightsError(
@@ -129,21 +122,21 @@ def load_matter(folder: Path, dtype: torch.dtype | None, device: str) -> MEMatte
     """Load the matter of a folder.
 
     Args:
-        folder: One that `keeps_matter`.
+        folder: One for which `keeps_matter` is true.
         dtype: Precision of its weights; None takes theirs.
         device: Where it shall run.
 
     Raises:
         WeightsError: If its weights are missing, damaged, or another network's.
     """
-    what = str(folder / FOLDER)
+    what = str(folder / MATTER_FOLDER)
     network = make_empty(read_config(folder, _parse), str(folder / CONFIG))
-    tensors = with_counters(network, read_shards(folder / FOLDER))
+    tensors = with_counters(network, read_shards(folder / MATTER_FOLDER))
     load_strictly(network, tensors, what, dtype=dtype)
     return MEMatteModel(network.to(device))
 
 
 def _parse(record: Any) -> MEMatteConfig:
-    if not isinstance(record, dict) or not isinstance(record.get(FOLDER), dict):
-        raise PullmatteError(f"it says nothing of the {FOLDER}")
-    return MEMatteConfig.from_dict(record[FOLDER])
+    if not isinstance(record, dict) or not isinstance(record.get(MATTER_FOLDER), dict):
+        raise PullmatteError(f"it says nothing of the {MATTER_FOLDER}")
+    return MEMatteConfig.from_dict(record[MATTER_FOLDER])
