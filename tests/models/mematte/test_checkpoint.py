@@ -77,6 +77,12 @@ def test_lower_precisions_stay_near(folder, dtype, least):
     assert 0 < np.abs(found - exact.matte(photo, trimap)).mean() < least
 
 
+def test_convolutions_in_lower_precision_have_their_channels_together(folder):
+    for dtype, together in (("float32", False), ("bfloat16", True)):
+        weight = build(weights=folder, dtype=dtype).network.decoder.fusion_blks[0].conv.conv.weight
+        assert weight.is_contiguous(memory_format=torch.channels_last) == together
+
+
 def test_float16_files_run_as_float32_on_a_cpu(tmp_path):
     tensors = {n: v.half() if v.is_floating_point() else v for n, v in released.weights().items()}
     save_file(tensors, tmp_path / "x.safetensors")

@@ -7,7 +7,7 @@ import torch
 from pullmatte.errors import PromptError, PullmatteError
 from pullmatte.models.mematte import model as module
 from pullmatte.models.mematte.config import MEMatteConfig
-from pullmatte.models.mematte.model import MEMatteModel, MEMatteOptions
+from pullmatte.models.mematte.model import MEMatteModel, MEMatteOptions, part_of
 from pullmatte.models.mematte.network import MEMatteNetwork
 from pullmatte.prompts import Prompt
 
@@ -57,6 +57,14 @@ def test_margin_looks_at_a_part_alone(network, photo, trimap):
     assert np.array_equal(model.matte(elsewhere, trimap), alpha)
     whole = MEMatteModel(network)
     assert not np.array_equal(whole.matte(elsewhere, trimap), whole.matte(photo, trimap))
+
+
+def test_parts_keep_to_the_photo_and_to_multiples():
+    unknown = np.zeros((90, 130), bool)
+    unknown[20:60, 40:100] = True
+    assert part_of(unknown, 0) == (slice(20, 60), slice(40, 100))
+    assert part_of(unknown, 50) == (slice(0, 90), slice(0, 130))
+    assert part_of(unknown, 5, 32) == (slice(0, 90), slice(32, 128))
 
 
 def test_large_photos_are_decoded_in_tiles(network, photo, trimap, monkeypatch):

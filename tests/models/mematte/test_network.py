@@ -8,9 +8,10 @@ from torch import Tensor
 
 from pullmatte.errors import PullmatteError
 from pullmatte.models.mematte.config import MEMatteConfig
-from pullmatte.models.mematte.network import MEMatteNetwork, fill_up
+from pullmatte.models.mematte.network import MEMatteNetwork, fill_up, run_softly
 from pullmatte.models.mematte.router import Router
 from pullmatte.train.losses import gradient_penalty
+from pullmatte.train.matter_losses import teacher_losses
 
 TINY = MEMatteConfig(width=32, heads=2, blocks=4, window=4, global_blocks=(1, 3), pretrained_px=64)
 
@@ -79,6 +80,48 @@ def test_policy_gets_a_gradient(network: MEMatteNetwork) -> None:
     network.backbone.blocks[1].softly(tokens, policy).square().sum().backward()
     assert policy.grad is not None
     assert policy.grad.abs().min() > 0
+
+
+def test_samples_are_hard_seeded_and_as_likely_as_their_scores() -> None:
+    torch.manual_seed(0)
+    router = Router(32).eval().requires_grad_(False)
+    tokens = torch.randn(1, 60, 60, 32, generator=torch.Generator().manual_seed(2))
+    drawn = [router.sample(tokens, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1)]
+    assert torch.equal(drawn[0], drawn[1])
+    assert not torch.equal(drawn[0], drawn[2])
+    assert drawn[0].shape == (1, 3600, 1)
+    assert torch.allclose(drawn[0], drawn[0].round(), atol=1e-6)
+    expected = router.scores(tokens)[..., 0].exp().mean()
+    assert abs(float(drawn[0].mean() - expected)) < 0.03
+
+
+def test_training_reaches_routers_and_both_ways() -> None:
+    torch.manual_seed(0)
+    network = MEMatteNetwork(TINY).train()
+    generator = torch.Generator().manual_seed(0)
+    alpha, features, policies = run_softly(network, *inputs(70, 60), generator)
+    assert alpha.shape == (1, 1, 70, 60)
+    assert [policy.shape for policy in policies] == [(1, 24, 1)] * 2
+    losses = teacher_losses(features, torch.zeros_like(features), policies)
+    (alpha.mean() + losses["total"]).backward()
+    named = dict(network.named_parameters())
+    for name in ("routers.0.in_conv.1.weight", "blocks.1.efficient_block.fc1.weight"):
+        gradient = named[f"backbone.{name}"].grad
+        assert gradient is not None
+        assert gradient.isfinite().all()
+        assert gradient.abs().sum() > 0
+
+
+def test_strips_of_queries_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    network = MEMatteNetwork(replace(TINY, routed=False)).eval().requires_grad_(False)
+    for name, values in network.named_parameters():
+        if "rel_pos" in name:
+            values.normal_()
+    whole = network(*inputs(96, 128)).features
+    monkeypatch.setattr("pullmatte.models.mematte.backbone._MOST_QUERIES", 20)
+    strips = network(*inputs(96, 128)).features
+    assert float((strips - whole).abs().max()) < 1e-5
 
 
 def test_gradient_penalty_of_an_empty_region_is_zero() -> None:

@@ -13,6 +13,8 @@ from pullmatte.models.mematte.token_refinement import TokenRefinement
 
 _EPS = 1e-6
 _SOFT_EPS = 1e-6
+# What relative places add is a number for each pair of tokens: they ask in strips of rows.
+_MOST_QUERIES = 1024
 
 
 class _Patches(nn.Module):
@@ -50,10 +52,35 @@ class Attention(nn.Module):
             grid: Rows and columns that they fill; None for tokens without places.
         """
         query, key, value = self._parts(tokens)
-        bias = None if grid is None else self._places(query, *grid)
-        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+        if grid is None:
+            mixed = F.scaled_dot_product_attention(query, key, value)
+        else:
+            rows, columns = grid
+            step = max(1, _MOST_QUERIES // columns)
+            strips = [(top, min(top + step, rows)) for top in range(0, rows, step)]
+            mixed = torch.cat(
+                [self._placed(query, key, value, grid, strip) for strip in strips], dim=2
+            )
         out: Tensor = self.proj(mixed.transpose(1, 2).flatten(2))
         return out
+
+    def _placed(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        grid: tuple[int, int],
+        strip: tuple[int, int],
+    ) -> Tensor:
+        """Let the tokens of some rows ask all others, by what they hold and where they are."""
+        rows, columns = grid
+        asking = query[:, :, strip[0] * columns : strip[1] * columns]
+        square = asking.reshape(*asking.shape[:2], -1, columns, asking.shape[-1])
+        from_rows = _apart(self.rel_pos_h, rows)[strip[0] : strip[1]]
+        down = torch.einsum("bnhwc,hkc->bnhwk", square, from_rows)
+        across = torch.einsum("bnhwc,wkc->bnhwk", square, _apart(self.rel_pos_w, columns))
+        bias = (down[..., :, None] + across[..., None, :]).flatten(4).flatten(2, 3)
+        return F.scaled_dot_product_attention(asking, key, value, attn_mask=bias)
 
     def softly(self, tokens: Tensor, policy: Tensor) -> Tensor:
         """Attend as in training: every token asks, but only kept ones answer, and each itself.
@@ -81,14 +108,6 @@ class Attention(nn.Module):
             for part in self.qkv(tokens).chunk(3, dim=-1)
         )
         return query, key, value
-
-    def _places(self, query: Tensor, rows: int, columns: int) -> Tensor:
-        """Return what relative places add to the scores, `B heads N N`."""
-        square = query.reshape(*query.shape[:2], rows, columns, -1)
-        down = torch.einsum("bnhwc,hkc->bnhwk", square, _apart(self.rel_pos_h, rows))
-        across = torch.einsum("bnhwc,wkc->bnhwk", square, _apart(self.rel_pos_w, columns))
-        both = down[..., :, None] + across[..., None, :]
-        return both.flatten(4).flatten(2, 3)
 
 
 def _apart(learned: Tensor, side: int) -> Tensor:
@@ -255,6 +274,31 @@ class Backbone(nn.Module):
             else:
                 tokens = block(tokens)
         return tokens.permute(0, 3, 1, 2), routes
+
+    def softly(
+        self, picture: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Sequence[Tensor]]:
+        """Run it as in training: routers choose by chance, and gradients reach them.
+
+        Args:
+            picture: `B 4 H W`, sides multiples of the patch.
+            generator: Of the CPU, for the chance.
+
+        Returns:
+            Features, `B C H/16 W/16`, and each router's policy, `B N 1` of 0 and 1.
+        """
+        tokens = self.patch_embed(picture)
+        tokens = tokens + self.positions(tokens.shape[1], tokens.shape[2])
+        routers, policies = iter(self.routers), []
+        for block in self.blocks:
+            if isinstance(block, GlobalBlock) and self.config.routed:
+                router = next(routers)
+                assert isinstance(router, Router)
+                policies.append(router.sample(tokens, generator))
+                tokens = block.softly(tokens, policies[-1])
+            else:
+                tokens = block(tokens)
+        return tokens.permute(0, 3, 1, 2), policies
 
     def positions(self, rows: int, columns: int) -> Tensor:
         """Resize the learned positions to a picture's grid, `1 rows columns C`."""

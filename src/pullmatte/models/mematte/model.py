@@ -94,19 +94,10 @@ class MEMatteModel:
         alpha: Plane = trimap.astype(np.float32, copy=True)
         if not unknown.any():
             return alpha
-        part = self._part(unknown)
+        margin_px = self.options.margin_px
+        part = (slice(None), slice(None)) if margin_px is None else part_of(unknown, margin_px)
         alpha[part] = np.where(unknown[part], self._run(image[part], trimap[part]), alpha[part])
         return alpha
-
-    def _part(self, unknown: BoolMask) -> tuple[slice, slice]:
-        if self.options.margin_px is None:
-            return slice(None), slice(None)
-        margin = self.options.margin_px
-        rows, columns = (np.flatnonzero(unknown.any(axis)) for axis in (1, 0))
-        return (
-            slice(max(0, int(rows[0]) - margin), int(rows[-1]) + 1 + margin),
-            slice(max(0, int(columns[0]) - margin), int(columns[-1]) + 1 + margin),
-        )
 
     def _run(self, image: Image, trimap: Plane) -> Plane:
         # Released weights were run on 8-bit trimaps, whose unknown is 128.
@@ -124,3 +115,20 @@ class MEMatteModel:
                 "the network's answer isn't finite: run it in float32, or check the weights"
             )
         return found
+
+
+def part_of(unknown: BoolMask, margin_px: int, align_px: int = 1) -> tuple[slice, slice]:
+    """Return rows and columns of the part of a photo with all unknown pixels.
+
+    Args:
+        unknown: `H W` bool, with a pixel at least.
+        margin_px: How many pixels more on each side, as far as there are any.
+        align_px: The part begins, and ends unless the photo does, at multiples of this.
+    """
+    sides = []
+    for axis in (1, 0):
+        lines, size = np.flatnonzero(unknown.any(axis)), unknown.shape[1 - axis]
+        begin = max(0, int(lines[0]) - margin_px) // align_px * align_px
+        end = -(-(int(lines[-1]) + 1 + margin_px) // align_px) * align_px
+        sides.append(slice(begin, min(end, size)))
+    return sides[0], sides[1]

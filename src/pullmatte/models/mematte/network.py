@@ -88,6 +88,26 @@ class MEMatteNetwork(nn.Module):
         return Output(alpha[..., :rows, :columns].float(), features, routes)
 
 
+def run_softly(
+    network: MEMatteNetwork, image: Tensor, trimap: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Sequence[Tensor]]:
+    """Run a network as in training.
+
+    Args:
+        network: In training mode or not; batch norms follow that.
+        image: `B 3 H W` in [0, 1].
+        trimap: `B 1 H W` in {0, 0.5, 1}.
+        generator: Of the CPU, for the routers' choices.
+
+    Returns:
+        Alpha, `B 1 H W`; features, `B C h w`, for the teacher to compare; policies, `B N 1` each.
+    """
+    rows, columns = image.shape[-2:]
+    picture = fill_up(normalise(image, trimap))
+    features, policies = network.backbone.softly(picture, generator)
+    return network.decoder(features, picture)[..., :rows, :columns], features, policies
+
+
 def make_empty(config: MEMatteConfig, what: str) -> MEMatteNetwork:
     """Build a network on the meta device, for weights to be put into.
 

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+# Keeps the double logarithm of a chance finite.
+_LEAST = 1e-6
+
 
 @dataclass(frozen=True, eq=False)
 class Route:
@@ -52,6 +55,27 @@ class Router(nn.Module):
             best = lead.topk(most, dim=1).indices
             kept = kept & torch.zeros_like(kept).scatter(1, best, True)
         return Route(scores, kept.reshape(scores.shape[:-1]))
+
+    def sample(self, tokens: Tensor, generator: torch.Generator, warmth: float = 1.0) -> Tensor:
+        """Choose tokens by chance, as in training.
+
+        Args:
+            tokens: `B H W C`.
+            generator: Of the CPU, for the chance.
+            warmth: The temperature; the lower, the nearer gradients are to the hard choice's.
+
+        Returns:
+            `B (H W) 1`, exactly 1 for kept tokens and 0 for others, as likely as their scores say;
+            gradients pass as through the soft choice.
+
+        Source: MEMatte's training; Jang et al. 2017, straight-through Gumbel-softmax.
+        """
+        scores = self.scores(tokens).flatten(1, 2)
+        chance = torch.rand(scores.shape, generator=generator).clamp(_LEAST, 1 - _LEAST)
+        noise = -(-chance.log()).log()
+        soft = ((scores + noise.to(scores)) / warmth).softmax(-1)[..., :1]
+        hard = (soft > 0.5).to(soft)
+        return hard - soft.detach() + soft
 
     def scores(self, tokens: Tensor) -> Tensor:
         """Return `B H W 2` log-probabilities of keeping and of refining."""
