@@ -215,7 +215,9 @@ def _npy(array: NDArray[Any]) -> bytes:
 
 
 def _png(array: NDArray[Any]) -> bytes:
-    done, data = cv2.imencode(".png", array, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    # Mattes are mostly flat: runs are found at once, and pack better than by the usual search.
+    how = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
+    done, data = cv2.imencode(".png", array, how)
     assert done, "OpenCV writes 8- and 16-bit planes"
     return data.tobytes()
 
