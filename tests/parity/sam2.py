@@ -179,7 +179,7 @@ class Ours:
     bounded: bool = False
     encoded: dict[int, Any] = field(default_factory=dict)
     options: MAM2Options = field(
-        default_factory=lambda: MAM2Options(feed_previous=False, believe_prompts=False)
+        default_factory=lambda: MAM2Options(False, False, mask_pointer="best")
     )
 
     def __post_init__(self) -> None:

@@ -182,7 +182,7 @@ def test_batch_size_is_handed_over_and_makes_no_other_label():
 @pytest.mark.parametrize(
     ("choice", "says"),
     [
-        ({"matter": "deep"}, "'deep' takes no trimaps: give as matter one of classical"),
+        ({"matter": "deep"}, "'deep' is no matter for trimaps: give as matter one of classical"),
         ({"matter": "nope"}, "unknown model 'nope'"),
         ({"name": "classical", "matter": "classical"}, "given twice: leave matter out"),
         ({"name": "classical", "tiles": True}, "full size anyway: leave tiles out, or take one of"),

@@ -182,18 +182,15 @@ def load(
             combined in that way.
     """
     spec, weights = find_model(fspath(name))
-    other = None if matter is None else _second(spec, fspath(matter))
+    if matter is not None:
+        _check_second(spec, fspath(matter))
     if tiles and spec.size_px is None:
         raise PullmatteError(
             f"model {spec.name!r} sees photos at their full size anyway: leave tiles out, or "
             f"take one of {_named(lambda each: each.size_px is not None)}"
         )
     place, precision = choose_device(spec, device), choose_dtype(spec, dtype)
-    second = None
-    if other is not None or _lacks_matter(spec, weights):
-        wanted = _matter_at_hand(spec) if other is None else fspath(matter or "")
-        near = device if device.partition(":")[0] in find_model(wanted)[0].devices else "auto"
-        second = load(wanted, device=near)
+    second = _matter_for(spec, weights, matter, device)
     inside = second.model if second is not None and spec.matters else None
     given = None if dtype is None else precision
     model = build_model(spec, weights, place, given, options, inside)
@@ -202,25 +199,38 @@ def load(
     captions = spec.captions and bool(getattr(model, "captions", True))
     if tiles:
         spec, model = _tiled(spec, model, options)
+    if second is not None and not spec.matters:
+        model = _joined_model(model, second.model)
     said = options if fspath(name) in MODELS else {**options, "weights": fspath(name)}
-    if second is not None:
-        joined = _joined_spec(spec, second.spec)
-        if not spec.matters:
-            model = _joined_model(model, second.model)
-        spec = joined
-        if second.label != second.spec.name:
-            # The name is in the joined name already; with settings or weights it says more.
-            said = {**said, "matter": second.label}
-    elif spec.matters and weights is not None:
-        from pullmatte.models.mam2.kept_matter import kept_spec
-
-        spec = _joined_spec(spec, kept_spec(weights))
+    if second is not None and second.label != second.spec.name:
+        # The name will be in the joined name; with settings or weights the label says more.
+        said = {**said, "matter": second.label}
+    other = _kept_matter(spec, weights) if second is None else second.spec
+    spec = spec if other is None else _joined_spec(spec, other)
     return Matter(spec, model, device=place, dtype=precision, options=said, captions=captions)
 
 
-def _lacks_matter(spec: ModelSpec, weights: Path | None) -> bool:
-    """Whether a model makes trimaps, and has nothing beside its weights that mattes them."""
-    return bool(spec.matters) and (weights is None or not keeps_matter(weights))
+def _matter_for(
+    spec: ModelSpec, weights: Path | None, matter: str | PathLike[str] | None, device: str
+) -> Matter | None:
+    """Load the second model that was named, or that the first can't do without."""
+    if matter is None:
+        if not spec.matters or (weights is not None and keeps_matter(weights)):
+            return None
+        wanted = _matter_at_hand(spec)
+    else:
+        wanted = fspath(matter)
+    near = device if device.partition(":")[0] in find_model(wanted)[0].devices else "auto"
+    return load(wanted, device=near)
+
+
+def _kept_matter(spec: ModelSpec, weights: Path | None) -> ModelSpec | None:
+    """Return what is known of the matter that lies beside a model's weights, if one does."""
+    if not spec.matters or weights is None or not keeps_matter(weights):
+        return None
+    from pullmatte.models.mam2.kept_matter import kept_spec
+
+    return kept_spec(weights)
 
 
 def _matter_at_hand(spec: ModelSpec) -> str:
@@ -247,17 +257,16 @@ def check_video(spec: ModelSpec) -> None:
         )
 
 
-def _second(spec: ModelSpec, name: str) -> ModelSpec:
-    """Find a second model, or say why it can't be one."""
+def _check_second(spec: ModelSpec, name: str) -> None:
+    """Refuse a second model that can't be one."""
     other, _ = find_model(name)
-    if "trimap" not in other.prompts:
+    if "trimap" not in other.prompts or other.matters:
         raise PullmatteError(
-            f"model {other.name!r} takes no trimaps: give as matter one of "
-            f"{_named(lambda each: 'trimap' in each.prompts)}"
+            f"model {other.name!r} is no matter for trimaps: give as matter one of "
+            f"{_named(lambda each: 'trimap' in each.prompts and not each.matters)}"
         )
     if other.name == spec.name:
         raise PullmatteError(f"model {spec.name!r} given twice: leave matter out")
-    return other
 
 
 def _named(fits: Callable[[ModelSpec], bool]) -> str:

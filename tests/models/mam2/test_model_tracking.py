@@ -183,3 +183,19 @@ def test_bfloat16_finds_about_the_same(make_network, frames, memories) -> None:
     entry = rough.remember(encoded, found)
     assert (found.mask != exact.mask).mean() < 0.2
     assert rough.track(encoded, Memories({0: entry}, {}), 2).mask.any()
+
+
+def test_a_mask_is_pointed_at_as_sam2s_own_code_does(network, photo):
+    said = Prompt.of(mask=np.pad(np.ones((40, 50)), ((20, 30), (30, 50))))
+    pointers = {}
+    for choice in ("single", "best"):
+        model = MAM2Model(network, Copy(), MAM2Options(mask_pointer=choice))
+        encoded = model.encode(photo)
+        pointers[choice] = np.asarray(
+            model.remember(encoded, model.predict(encoded, said))["pointer"]
+        )
+    assert np.abs(pointers["single"] - pointers["best"]).max() > 1e-3
+    default = MAM2Model(network, Copy())
+    encoded = default.encode(photo)
+    kept = default.remember(encoded, default.predict(encoded, said))
+    np.testing.assert_array_equal(np.asarray(kept["pointer"]), pointers["single"])

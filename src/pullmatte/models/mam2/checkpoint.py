@@ -32,6 +32,7 @@ from pullmatte.models.mam2.conversion import (
 from pullmatte.models.mam2.kept_matter import load_matter
 from pullmatte.models.mam2.model import MAM2Model
 from pullmatte.models.mam2.network import MAM2Network
+from pullmatte.models.mam2.pdd import Choice
 from pullmatte.models.mam2.prompter import MAM2Options
 from pullmatte.models.mam2.sam2 import restore_constants
 from pullmatte.models.protocol import TrimapMatter
@@ -57,6 +58,7 @@ def build(
     matter: TrimapMatter | None = None,
     feed_previous: bool = True,
     believe_prompts: bool = True,
+    mask_pointer: Choice = "single",
 ) -> MAM2Model:
     """Make the model from its weights.
 
@@ -68,6 +70,7 @@ def build(
         matter: Turns trimaps into alpha; it counts more than the one in the folder.
         feed_previous: As for `MAM2Options`, like the next.
         believe_prompts: See there.
+        mask_pointer: See there.
 
     Raises:
         WeightsError: If the weights are missing, damaged, or another network's, or if no matter
@@ -83,7 +86,7 @@ def build(
         )
     network = load_network(weights, kind).to(device)
     chosen = load_matter(weights, kind, device) if matter is None else matter
-    return MAM2Model(network, chosen, MAM2Options(feed_previous, believe_prompts))
+    return MAM2Model(network, chosen, MAM2Options(feed_previous, believe_prompts, mask_pointer))
 
 
 def load_network(path: Path, dtype: torch.dtype | None = None) -> MAM2Network:

@@ -144,12 +144,14 @@ class MAM2Network(nn.Module):
         positions = self.sam2.get_image_wide_positional_embeddings()
         return self.decoder.decode(frame, top, positions, prompt, choose=choose, branch=branch)
 
-    def from_mask(self, frame: Features, mask: Tensor) -> FromMask:
+    def from_mask(self, frame: Features, mask: Tensor, *, choose: Choice = "single") -> FromMask:
         """Take masks as they are, and have the decoder make their pointers.
 
         Args:
             frame: The frame.
             mask: `K 1 S S` in [0, 1].
+            choose: Which of the decoder's masks the pointer is of. SAM 2's own code, with which
+                the released weights were trained, takes the single one; transformers the best.
 
         Source: SAM 2, `_use_mask_as_output`. The decoder sees features without the no-memory
         embedding there; so it does here.
@@ -162,7 +164,9 @@ class MAM2Network(nn.Module):
             shown = F.interpolate(shown, (side, side), mode="bilinear", antialias=True)
         prompt = sam2.embed_prompt(self.sam2, mask_logits=shown)
         positions = self.sam2.get_image_wide_positional_embeddings()
-        decoded = self.decoder.decode(frame, frame.top, positions, prompt, branch="tokens")
+        decoded = self.decoder.decode(
+            frame, frame.top, positions, prompt, choose=choose, branch="tokens"
+        )
         present = (mask > 0).flatten(1).any(dim=1, keepdim=True)
         pointer = sam2.point_at(self.sam2, decoded.token, present & decoded.present)
         return FromMask(low, square, pointer, present)

@@ -52,12 +52,15 @@ class MAM2Options:
     Attributes:
         feed_previous: Show the mask as it was before a click along with the click, as SAM 2's
             own predictor does. Of several clicks each is shown the mask of those before it.
+        mask_pointer: Which of the decoder's masks stands for a user's mask in memory: "single" in
+            SAM 2's own code, "best" in transformers.
         believe_prompts: Where a box, a mask or a click in the object says that it is there, it
             is, whatever the network says.
     """
 
     feed_previous: bool = True
     believe_prompts: bool = True
+    mask_pointer: Choice = "single"
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +148,7 @@ class Prompter:
     def from_mask(self, encoded: Encoded, mask: BoolMask) -> Found:
         """Take a mask, `H W` bool, for the object, as SAM 2 does; without a trimap."""
         plane = encoded.square.mask(mask, self.network.device)
-        made = self.network.from_mask(encoded.features, plane)
+        made = self.network.from_mask(encoded.features, plane, choose=self.options.mask_pointer)
         return Found(
             mask_logits=made.mask_logits,
             pointer=made.pointer,
