@@ -12,6 +12,8 @@ from pullmatte.prompts import Prompt
 
 _UNKNOWN = 128 / 255
 _WHOLE_PX = 2048
+# Patches then lie as in the whole photo, and nothing is filled up.
+_ALIGN_PX = 32
 
 
 @dataclass(frozen=True)
@@ -21,8 +23,9 @@ class MEMatteOptions:
     Attributes:
         most_tokens: As many tokens at most attend in a routed block; 0 means the config's number.
         margin_px: Only the part of the photo with unknown pixels is looked at, with so many
-            pixels round it; None looks at all of it. A part has other positions and other routes,
-            so its alpha differs a little.
+            pixels round it, and begins and ends at multiples of 32; None looks at all of it.
+            Time falls as the area does, but it isn't exact: a part has other positions, windows
+            and routes, and a wider margin hardly mends that (benchmarks/mematte_margin.py).
         tile_px: Photos with a longer side than 2048 pixels are decoded in tiles of this side.
     """
 
@@ -95,7 +98,11 @@ class MEMatteModel:
         if not unknown.any():
             return alpha
         margin_px = self.options.margin_px
-        part = (slice(None), slice(None)) if margin_px is None else part_of(unknown, margin_px)
+        part = (
+            (slice(None), slice(None))
+            if margin_px is None
+            else part_of(unknown, margin_px, _ALIGN_PX)
+        )
         alpha[part] = np.where(unknown[part], self._run(image[part], trimap[part]), alpha[part])
         return alpha
 
