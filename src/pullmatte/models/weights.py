@@ -96,13 +96,21 @@ def find(spec: ModelSpec) -> Path:
     folder = model_folder(spec)
     if (folder / CONFIG).is_file():
         return folder
+    size_bytes = (spec.hub and spec.hub.size_bytes) or spec.size_bytes
+    use = "commercial use allowed" if spec.commercial_use else "NO commercial use"
+    what = (
+        f"no weights for {spec.name!r} in {folder} ({_readable(size_bytes)}, {spec.licence}, {use})"
+    )
     if spec.hub is None:
-        raise WeightsError(f"no weights for {spec.name!r} in {folder}: {spec.way_to_get}")
+        raise WeightsError(f"{what}: {spec.way_to_get}")
     raise WeightsError(
-        f"no weights for {spec.name!r} in {folder}: get them with {spec.way_to_get}, or, if you "
-        f"have {spec.hub.filename}, with "
+        f"{what}: get them with {spec.way_to_get}, or, if you have {spec.hub.filename}, with "
         f"'pullmatte models convert {spec.name} {spec.hub.filename}'"
     )
+
+
+def _readable(size_bytes: int) -> str:
+    return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 1e9 else f"{size_bytes / 1e6:.0f} MB"
 
 
 def identify(path: Path) -> ModelSpec:

@@ -30,7 +30,8 @@ class Square:
 
     def image(self, image: Image, device: torch.device) -> Tensor:
         """Put a picture, `H W 3` in [0, 1], on the square: `1 3 S S`, antialiased."""
-        picture = torch.from_numpy(np.ascontiguousarray(image)).to(device).permute(2, 0, 1)[None]
+        # Copied: a caller's array may be read-only, which torch doesn't know.
+        picture = torch.from_numpy(image.transpose(2, 0, 1).copy()).to(device)[None]
         return self._resized(picture)
 
     def mask(self, mask: BoolMask, device: torch.device) -> Tensor:
