@@ -13,6 +13,8 @@ from pullmatte.models.protocol import BoolMask, Image, Plane
 
 Picture = NDArray[np.uint8]
 Box = tuple[slice, slice]
+Ties = NDArray[np.float32]
+"""`h w 3`: where a pixel lies in the previous frame, (dx, dy) in pixels, and how surely."""
 
 # Chosen on moved cut-outs of free art and on drawn fur, not on the clips that are reported
 # (benchmarks/steady_alpha.py).
@@ -20,14 +22,14 @@ STRENGTH = 0.7
 # Motion and light are compared on a copy of this long side.
 LONG_SIDE_PX = 640
 # By how much colours, and alphas, may differ before two frames no longer show the same thing.
-COLOUR_SPREAD = 0.04
-ALPHA_SPREAD = 0.3
+COLOUR_SPREAD = 0.05
+COARSE_SPREAD, FINE_SPREAD = 0.3, 0.15
 # Film grain up to here isn't taken for a change.
 MOST_NOISE = 0.03
-WINDOW_PX = 5
+WINDOW_PX, FADE_SPREAD, FADE_WINDOW_PX = 5, 0.015, 31
 # Without a trimap, this far around soft pixels is uncertain too.
 BAND_PX = 2
-LEAST_SIDE_PX, LEAST_SURE = 16, 64
+LEAST_SIDE_PX, LEAST_SURE, MARGIN_PX = 16, 64, 48
 
 
 class SteadyAlpha:
@@ -83,8 +85,9 @@ class SteadyAlpha:
         if self._image is not None and self._alpha is not None and self._strength and not hold:
             uncertain = _uncertain(steady) if trimap is None else trimap == 0.5
             if uncertain.any():
-                motion, trust = _follow(small, self._image, uncertain)
-                _blend(steady, self._alpha, uncertain, motion, trust * np.float32(self._strength))
+                ties = _follow(small, self._image, uncertain)
+                ties[..., 2] *= np.float32(self._strength)
+                _blend(steady, self._alpha, uncertain, ties)
         self._image, self._alpha = small, steady
         return steady.copy()
 
@@ -106,34 +109,29 @@ class SteadyAlpha:
         if not state:
             self._image = self._alpha = None
             return
-        if not {"image", "alpha"} <= state.keys():
+        shapes = {name: array.shape for name, array in state.items()}
+        size = shapes.get("alpha", ())
+        if len(size) != 2 or shapes.get("image") != (*_reduced(size), 3):
             raise PullmatteError(
-                f"alpha filter's state with {sorted(state)}: expected 'alpha' and 'image'; "
-                "pass what state() returned"
+                f"alpha filter's state {shapes}: expected 'alpha' of H W and 'image' of h w 3 with "
+                f"a long side of at most {LONG_SIDE_PX}; pass what state() returned"
             )
-        image, alpha = state["image"], state["alpha"]
-        if alpha.ndim != 2 or image.shape != (*_reduced(alpha.shape), 3):
-            raise PullmatteError(
-                f"alpha filter's state of shapes {image.shape} and {alpha.shape}: expected H W 3 "
-                f"of a long side of at most {LONG_SIDE_PX} and H W; pass what state() returned"
-            )
-        self._image, self._alpha = np.array(image, np.uint8), np.array(alpha, np.float32)
+        self._image = np.array(state["image"], np.uint8)
+        self._alpha = np.array(state["alpha"], np.float32)
 
 
 def _check(image: Image, alpha: Plane, trimap: Plane | None, previous: Plane | None) -> None:
-    if alpha.ndim != 2 or image.shape != (*alpha.shape, 3) or alpha.size == 0:
+    size = alpha.shape
+    fits = image.shape == (*size, 3) and (trimap is None or trimap.shape == size)
+    if alpha.ndim != 2 or alpha.size == 0 or not fits:
         raise PullmatteError(
-            f"image of shape {image.shape} with alpha of shape {alpha.shape}: "
-            "expected H W 3 and H W of one size"
+            f"image of shape {image.shape}, alpha of {size}, trimap of "
+            f"{None if trimap is None else trimap.shape}: expected H W 3 and H W of one size"
         )
-    if trimap is not None and trimap.shape != alpha.shape:
+    if previous is not None and previous.shape != size:
         raise PullmatteError(
-            f"trimap of shape {trimap.shape} with alpha of shape {alpha.shape}: give one size"
-        )
-    if previous is not None and previous.shape != alpha.shape:
-        raise PullmatteError(
-            f"frame of {alpha.shape[1]}x{alpha.shape[0]} after one of "
-            f"{previous.shape[1]}x{previous.shape[0]}: keep one size per clip"
+            f"frame of {size[1]}x{size[0]} after one of {previous.shape[1]}x{previous.shape[0]}: "
+            "keep one size per clip"
         )
 
 
@@ -144,45 +142,53 @@ def _reduced(shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 def _working_copy(image: Image) -> Picture:
-    height, width = _reduced(image.shape[:2])
-    small = np.asarray(image, np.float32)
-    if (height, width) != image.shape[:2]:
-        small = np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_AREA))
+    size = _reduced(image.shape[:2])[::-1]
+    small = cv2.resize(np.asarray(image, np.float32), size, interpolation=cv2.INTER_AREA)
     return np.round(np.nan_to_num(small, nan=0.0).clip(0, 1) * 255).astype(np.uint8)
 
 
 def _uncertain(alpha: Plane) -> BoolMask:
-    soft = ((alpha > 0) & (alpha < 1)).astype(np.uint8)
-    side = 2 * BAND_PX + 1
+    soft, side = ((alpha > 0) & (alpha < 1)).astype(np.uint8), 2 * BAND_PX + 1
     return np.asarray(cv2.dilate(soft, np.ones((side, side), np.uint8)) > 0)
 
 
-def _follow(now: Picture, before: Picture, uncertain: BoolMask) -> tuple[Flow, Plane]:
-    """Return the flow from this working copy to the previous one, and the trust in it in [0, 1]."""
-    height, width = now.shape[:2]
-    flow = np.zeros((height, width, 2), np.float32)
-    trust = np.ones((height, width), np.float32)
-    if min(height, width) >= LEAST_SIDE_PX:
-        search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
-        # The preset stops at a quarter of the size, too coarse for hair.
-        search.setFinestScale(0)
-        greys = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (now, before)]
-        flow = np.asarray(search.calc(greys[0], greys[1], flow), np.float32)
-        back = np.asarray(search.calc(greys[1], greys[0], np.zeros_like(flow)), np.float32)
-        trust[inconsistent(flow, back)] = 0
-    columns, rows = np.meshgrid(np.arange(width), np.arange(height))
-    x, y = np.asarray(columns + flow[..., 0]), np.asarray(rows + flow[..., 1])
-    trust[(x < 0) | (x > width - 1) | (y < 0) | (y > height - 1)] = 0
-    share = cv2.resize(uncertain.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
-    moved = cv2.remap(
-        before,
-        x.astype(np.float32),
-        y.astype(np.float32),
-        cv2.INTER_CUBIC,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
-    sure = (np.asarray(share) == 0) & (trust > 0)
-    return flow, trust * _same_colours(now, np.asarray(moved, np.uint8), sure)
+def _box_of(uncertain: BoolMask, margin_px: int = 0) -> Box:
+    """Return rows and columns around all uncertain pixels."""
+    places = [np.flatnonzero(uncertain.any(axis)) for axis in (1, 0)]
+    starts = [max(0, int(place[0]) - margin_px) for place in places]
+    stops = [int(place[-1]) + 1 + margin_px for place in places]
+    return slice(starts[0], stops[0]), slice(starts[1], stops[1])
+
+
+def _follow(now: Picture, before: Picture, uncertain: BoolMask) -> Ties:
+    """Tie uncertain pixels of the working copy to the previous one."""
+    ties, size = np.zeros(now.shape, np.float32), now.shape[1::-1]
+    share = cv2.resize(uncertain.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    known = np.asarray(share) == 0
+    part = _box_of(~known, MARGIN_PX)
+    now, before, known = now[part], before[part], known[part]
+    flow, good = _search(now, before)
+    columns, rows = np.meshgrid(*(np.arange(n, dtype=np.float32) for n in now.shape[1::-1]))
+    x, y = columns + flow[..., 0], rows + flow[..., 1]
+    good &= (x >= 0) & (x <= now.shape[1] - 1) & (y >= 0) & (y <= now.shape[0] - 1)
+    moved = cv2.remap(before, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    trust = good * _same_colours(now, np.asarray(moved, np.uint8), known & good)
+    ties[part] = np.dstack([flow, trust])
+    return ties
+
+
+def _search(now: Picture, before: Picture) -> tuple[Flow, BoolMask]:
+    """Return the flow, and where it leads there and back again."""
+    flow = np.zeros((*now.shape[:2], 2), np.float32)
+    if min(now.shape[:2]) < LEAST_SIDE_PX:
+        return flow, np.ones(now.shape[:2], np.bool_)
+    greys = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (now, before)]
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+    # The preset stops at a quarter of the size, too coarse for hair.
+    search.setFinestScale(0)
+    back = np.asarray(search.calc(greys[1], greys[0], np.zeros_like(flow)), np.float32)
+    flow = np.asarray(search.calc(greys[0], greys[1], flow), np.float32)
+    return flow, ~inconsistent(flow, back)
 
 
 def _same_colours(now: Picture, moved: Picture, sure: BoolMask) -> Plane:
@@ -194,47 +200,56 @@ def _same_colours(now: Picture, moved: Picture, sure: BoolMask) -> Plane:
         seen, seen_before = here[sure], there[sure]
         gain = ((seen * seen_before).sum(0) + 0.1) / ((seen_before**2).sum(0) + 0.1)
         there *= gain.clip(0.5, 2).astype(np.float32)
-    apart = cv2.blur(((here - there) ** 2).max(axis=2), (WINDOW_PX, WINDOW_PX))
+    change = here - there
+    apart = _blur(_greatest(change), WINDOW_PX)
     grain = min(MOST_NOISE**2, float(np.median(apart[sure]))) if enough else 0.0
-    return np.asarray(np.exp(-np.maximum(0, apart - grain) / COLOUR_SPREAD**2), np.float32)
+    # Grain and small shifts cancel out over a wider window; what stays is a fade of the object.
+    drift = _greatest(_blur(change, FADE_WINDOW_PX))
+    unlike = np.maximum(0, apart - grain) / COLOUR_SPREAD**2 + drift / FADE_SPREAD**2
+    return np.asarray(np.exp(-unlike), np.float32)
 
 
-def _blend(alpha: Plane, previous: Plane, uncertain: BoolMask, motion: Flow, weight: Plane) -> None:
-    """Pull `alpha`'s uncertain pixels, in place, towards the moved `previous`.
-
-    Motion and weight are those of the working copy.
-    """
-    rows, columns = np.flatnonzero(uncertain.any(1)), np.flatnonzero(uncertain.any(0))
-    box = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
-    flow = _enlarged(motion, alpha.shape, box)
-    flow *= np.array(alpha.shape[::-1], np.float32) / np.array(motion.shape[1::-1], np.float32)
-    x = flow[..., 0] + np.arange(box[1].start, box[1].stop, dtype=np.float32)
-    y = flow[..., 1] + np.arange(box[0].start, box[0].stop, dtype=np.float32)[:, None]
+def _blend(alpha: Plane, previous: Plane, uncertain: BoolMask, ties: Ties) -> None:
+    """Pull `alpha`'s uncertain pixels, in place, towards the moved `previous`."""
+    box = _box_of(uncertain)
+    near = _enlarged(ties, alpha.shape, box)
+    near *= np.array(
+        [alpha.shape[1] / ties.shape[1], alpha.shape[0] / ties.shape[0], 1], np.float32
+    )
+    x = near[..., 0] + np.arange(box[1].start, box[1].stop, dtype=np.float32)
+    y = near[..., 1] + np.arange(box[0].start, box[0].stop, dtype=np.float32)[:, None]
     # Cubic: taken again and again, linear samples would wash hair out.
     moved = cv2.remap(previous, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    own, open_ = alpha[box], uncertain[box]
-    apart = np.where(open_, np.asarray(moved, np.float32).clip(0, 1) - own, np.float32(0))
-    window = (WINDOW_PX, WINDOW_PX)
-    count = np.asarray(cv2.blur(open_.astype(np.float32), window))
-    spread = np.asarray(cv2.blur(apart**2, window)) / np.maximum(count, np.float32(1e-3))
-    agree = np.exp(-np.maximum(spread, 0) / np.float32(ALPHA_SPREAD**2))
-    own += _enlarged(weight, alpha.shape, box) * agree * apart
+    own, free = alpha[box], uncertain[box]
+    apart = np.where(free, np.asarray(moved, np.float32).clip(0, 1) - own, np.float32(0))
+    count = np.maximum(_blur(free.astype(np.float32), WINDOW_PX), np.float32(1e-3))
+    coarse = _blur(apart, WINDOW_PX) / count
+    fine = np.where(free, apart - coarse, np.float32(0))
+    unlike = _blur(apart**2, WINDOW_PX) / (count * np.float32(COARSE_SPREAD**2))
+    # Fine detail that moved a little too far is no flicker: it is held to a stricter measure.
+    detail = _blur(fine**2, WINDOW_PX) / (count * np.float32(FINE_SPREAD**2))
+    pull = np.exp(-unlike) * (coarse + np.exp(-detail) * fine)
+    own += np.where(free, near[..., 2] * pull, np.float32(0))
     own.clip(0, 1, out=own)
+
+
+def _greatest(change: Plane) -> Plane:
+    """Return the greatest square over the channels."""
+    red, green, blue = cv2.split(change * change)
+    return np.asarray(np.maximum(np.maximum(red, green), blue), np.float32)
+
+
+def _blur(plane: Plane, side_px: int) -> Plane:
+    return np.asarray(cv2.blur(plane, (side_px, side_px)), np.float32)
 
 
 def _enlarged(plane: NDArray[np.float32], shape: tuple[int, ...], box: Box) -> NDArray[np.float32]:
     """Resample a plane of the working copy to the full size, only inside `box`."""
-    x_scale, y_scale = plane.shape[1] / shape[1], plane.shape[0] / shape[0]
-    rows, columns = box
-    place = np.array([
-        [x_scale, 0, (columns.start + 0.5) * x_scale - 0.5],
-        [0, y_scale, (rows.start + 0.5) * y_scale - 0.5],
-    ])
-    resampled = cv2.warpAffine(
-        plane,
-        place,
-        (columns.stop - columns.start, rows.stop - rows.start),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE,
+    scale = [plane.shape[n] / shape[n] for n in (1, 0)]
+    starts = [(box[n].start + 0.5) * scale[1 - n] - 0.5 for n in (1, 0)]
+    place = np.column_stack([np.diag(scale), starts])
+    size = box[1].stop - box[1].start, box[0].stop - box[0].start
+    how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return np.asarray(
+        cv2.warpAffine(plane, place, size, flags=how, borderMode=cv2.BORDER_REPLICATE)
     )
-    return np.asarray(resampled, np.float32)
