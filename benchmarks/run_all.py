@@ -2,8 +2,9 @@
 
 Run: python benchmarks/run_all.py [--data DATA] [name ...]
 
-Those that need a data folder are left out, and named, where none is given; `sdmatte`, which takes a
-quarter of an hour and 15 GB, runs only when it is named.
+Those that need a data folder are left out, and named, where none is given; `sdmatte`,
+`tracked_frame` and `mam2_second_pass`, which take a quarter of an hour or 15 GB, run only when they
+are named.
 
 Each is a script of its own, which exits with 1 where it misses its goal; so does this one.
 """
@@ -15,9 +16,16 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 PARTS = {"run_all", "clips"}
-NEED_DATA = {"foreground", "opacity_choice", "second_pass", "tracking"}
-# A quarter of an hour and 15 GB: only when it is named.
-HEAVY = {"sdmatte"}
+NEED_DATA = {
+    "foreground",
+    "mematte_margin",
+    "opacity_choice",
+    "second_pass",
+    "steady_alpha",
+    "tracking",
+}
+# A quarter of an hour, or 15 GB: only when they are named.
+HEAVY = {"mam2_second_pass", "sdmatte", "tracked_frame"}
 
 
 def main() -> int:
