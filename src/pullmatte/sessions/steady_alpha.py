@@ -16,14 +16,12 @@ Box = tuple[slice, slice]
 Ties = NDArray[np.float32]
 """`h w 3`: where a pixel lies in the previous frame, (dx, dy) in pixels, and how surely."""
 
-# Chosen on moved cut-outs of free art and on drawn fur, not on the clips that are reported
-# (benchmarks/steady_alpha.py).
+# Chosen on moved cut-outs of free art and drawn fur: benchmarks/steady_alpha.py --tune.
 STRENGTH = 0.7
 # Motion and light are compared on a copy of this long side.
 LONG_SIDE_PX = 640
 # By how much colours, and alphas, may differ before two frames no longer show the same thing.
-COLOUR_SPREAD = 0.05
-COARSE_SPREAD, FINE_SPREAD = 0.3, 0.15
+COLOUR_SPREAD, COARSE_SPREAD, FINE_SPREAD = 0.05, 0.3, 0.15
 # Film grain up to here isn't taken for a change.
 MOST_NOISE = 0.03
 WINDOW_PX, FADE_SPREAD, FADE_WINDOW_PX = 5, 0.015, 31
@@ -37,12 +35,10 @@ class SteadyAlpha:
 
     Each uncertain pixel is pulled towards the previous result, moved along the image's motion, as
     far as both frames surely show the same thing there: the motion leads there and back again, the
-    colours agree, and the alphas aren't far apart. Where one of them fails, as under a real change
-    or next to an occlusion, the frame's own alpha comes through at once. Frames may come in either
-    order; give each object and each direction its own instance.
-
-    The same frames give the same result bit for bit, also through `state` and `restore`, as long
-    as OpenCV runs with the same number of threads.
+    colours agree, and the alphas aren't far apart. Else the frame's own alpha comes through at
+    once. Frames may come in either order; give each object and direction its own instance. The
+    same frames give the same bits, also through `state` and `restore`, as long as OpenCV runs with
+    the same number of threads.
     """
 
     def __init__(self, *, strength: float = STRENGTH) -> None:
@@ -86,8 +82,7 @@ class SteadyAlpha:
             uncertain = _uncertain(steady) if trimap is None else trimap == 0.5
             if uncertain.any():
                 ties = _follow(small, self._image, uncertain)
-                ties[..., 2] *= np.float32(self._strength)
-                _blend(steady, self._alpha, uncertain, ties)
+                _blend(steady, self._alpha, uncertain, ties, self._strength)
         self._image, self._alpha = small, steady
         return steady.copy()
 
@@ -116,8 +111,7 @@ class SteadyAlpha:
                 f"alpha filter's state {shapes}: expected 'alpha' of H W and 'image' of h w 3 with "
                 f"a long side of at most {LONG_SIDE_PX}; pass what state() returned"
             )
-        self._image = np.array(state["image"], np.uint8)
-        self._alpha = np.array(state["alpha"], np.float32)
+        self._image, self._alpha = state["image"].copy(), state["alpha"].copy()
 
 
 def _check(image: Image, alpha: Plane, trimap: Plane | None, previous: Plane | None) -> None:
@@ -209,8 +203,8 @@ def _same_colours(now: Picture, moved: Picture, sure: BoolMask) -> Plane:
     return np.asarray(np.exp(-unlike), np.float32)
 
 
-def _blend(alpha: Plane, previous: Plane, uncertain: BoolMask, ties: Ties) -> None:
-    """Pull `alpha`'s uncertain pixels, in place, towards the moved `previous`."""
+def _blend(alpha: Plane, before: Plane, uncertain: BoolMask, ties: Ties, strength: float) -> None:
+    """Pull `alpha`'s uncertain pixels, in place, towards the moved `before`."""
     box = _box_of(uncertain)
     near = _enlarged(ties, alpha.shape, box)
     near *= np.array(
@@ -219,7 +213,7 @@ def _blend(alpha: Plane, previous: Plane, uncertain: BoolMask, ties: Ties) -> No
     x = near[..., 0] + np.arange(box[1].start, box[1].stop, dtype=np.float32)
     y = near[..., 1] + np.arange(box[0].start, box[0].stop, dtype=np.float32)[:, None]
     # Cubic: taken again and again, linear samples would wash hair out.
-    moved = cv2.remap(previous, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    moved = cv2.remap(before, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     own, free = alpha[box], uncertain[box]
     apart = np.where(free, np.asarray(moved, np.float32).clip(0, 1) - own, np.float32(0))
     count = np.maximum(_blur(free.astype(np.float32), WINDOW_PX), np.float32(1e-3))
@@ -228,8 +222,9 @@ def _blend(alpha: Plane, previous: Plane, uncertain: BoolMask, ties: Ties) -> No
     unlike = _blur(apart**2, WINDOW_PX) / (count * np.float32(COARSE_SPREAD**2))
     # Fine detail that moved a little too far is no flicker: it is held to a stricter measure.
     detail = _blur(fine**2, WINDOW_PX) / (count * np.float32(FINE_SPREAD**2))
-    pull = np.exp(-unlike) * (coarse + np.exp(-detail) * fine)
-    own += np.where(free, near[..., 2] * pull, np.float32(0))
+    trust = near[..., 2]
+    pull = np.exp(-unlike) * (coarse + np.exp(-detail) * trust**2 * fine)
+    own += np.where(free, strength * trust * pull, np.float32(0))
     own.clip(0, 1, out=own)
 
 
