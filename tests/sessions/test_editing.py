@@ -93,6 +93,22 @@ def test_first_pass_equals_the_streaming_session(case, direction):
             np.testing.assert_array_equal(matte.trimap, wanted.mattes[name].trimap)
 
 
+def test_first_pass_of_the_real_engine_equals_the_streaming_session():
+    ys, xs = np.mgrid[0:48, 0:72]
+    discs = [np.clip((12 - np.hypot(xs - 20 - 3 * i, ys - 24)) / 3, 0, 1) for i in range(8)]
+    ground = np.random.default_rng(8).random((48, 72, 3)) * 0.2
+    clip = [a[..., None] * [0.9, 0.7, 0.3] + (1 - a[..., None]) * ground for a in discs]
+    streamed, edited = (open_(clip) for open_ in (load().open_video, load().edit_video))
+    for shot in (streamed, edited):
+        shot.prompt(frame=2, box=(13, 11, 39, 37))
+        shot.prompt(frame=5, box=(22, 11, 48, 37))
+        shot.prompt(frame=6, points=[(5, 5)], labels=[0])
+    for wanted, frame in zip(streamed.propagate(), edited.propagate(), strict=True):
+        matte, other = frame.mattes["object"], wanted.mattes["object"]
+        assert np.abs(matte.alpha - other.alpha).max() <= 0.51 / 65535
+        assert matte.alpha.mean() > 0.05
+
+
 def test_nothing_is_computed_twice():
     model = Counting()
     shot = edit(model=model)

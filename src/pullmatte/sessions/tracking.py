@@ -148,7 +148,6 @@ class Tracker:
         self.plan = plan
         self._model = model
         self._recalls: dict[str, Recall] = {}
-        self._started: set[str] = set()
         self._outputs: dict[str, Any] = {}
 
     def recall(self, name: str) -> Recall:
@@ -171,9 +170,7 @@ class Tracker:
     def advance(self, name: str, frame: int, encoded: Any, *, reverse: bool = False) -> Prediction:
         """Predict or track an object on the next frame of the pass, and remember it."""
         plan, recall = self.plan, self.recall(name)
-        if plan.is_origin(name, frame) and (
-            name not in self._started or (name, frame) in plan.given or self._model.prompted_ahead
-        ):
+        if plan.is_origin(name, frame):
             prediction = find(self._model, plan, name, frame, encoded)
         else:
             assert not recall.is_empty, "an object's pass begins on one of its origins"
@@ -184,7 +181,6 @@ class Tracker:
                 prompt=plan.prompt(name, frame),
                 opacity=plan.opacity,
             )
-        self._started.add(name)
         entry = self._model.remember(encoded, prediction)
         recall.add(frame, entry, prompted=plan.is_prompted(name, frame))
         return prediction
@@ -201,8 +197,6 @@ class Tracker:
         for name, recall in self._recalls.items():
             kept = recall.arrays()
             state |= {f"memory/{name}/{key}": value for key, value in kept.items()}
-        for name in self._started:
-            state[f"started/{name}/"] = np.array(1)
         for name, output in self._outputs.items():
             state |= {f"output/{name}/{key}": value for key, value in output.state().items()}
         return state
@@ -222,7 +216,7 @@ class Tracker:
         """
         if "next_frame" not in state:
             raise PromptError('state without "next_frame": give what VideoSession.state returned')
-        found: dict[str, dict[str, State]] = {"memory": {}, "output": {}, "started": {}}
+        found: dict[str, dict[str, State]] = {"memory": {}, "output": {}}
         for path, value in state.items():
             kind, _, rest = path.partition("/")
             name, _, key = rest.partition("/")
@@ -238,7 +232,6 @@ class Tracker:
             self.recall(name).restore(arrays)
         for name, arrays in found["output"].items():
             self.output(name, make).restore(arrays)
-        self._started = set(found["started"])
         return int(state["next_frame"])
 
 
