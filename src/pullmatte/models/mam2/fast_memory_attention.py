@@ -11,8 +11,8 @@ Three equalities save that:
   of 64 columns and rows, whatever the number of memories.
 - So neither keys nor values are ever made, and what is looked at is the same for all layers.
 
-Scores are made tile by tile (8 x 8 places of all memories), so that they stay in a core's cache,
-and summed up as they come, with a running maximum.
+Scores are made tile by tile (16 x 8 places of all memories), so that they stay in a core's cache,
+and summed up as they come.
 
 Source: SAM 2, memory attention; Su et al. 2021 (RoFormer), rotary codes; Milakov and Gimelshein
 2018, online softmax.
@@ -30,8 +30,9 @@ from torch.nn import functional as F
 
 from pullmatte.models.mam2.sam2 import attend_memory
 
-_QUERIES = 256
-_TILE = 8
+_QUERIES, _HIDDEN = 256, 512
+_TILE = (16, 8)  # rows, columns
+_HEADROOM = 60.0
 _HALVES = (torch.bfloat16, torch.float16)
 
 
@@ -149,7 +150,7 @@ def _look_at(
 ) -> _Looked:
     """Cut one object's memories, `m 64`, into tiles, and put a 1 beside their channels."""
     columns, rows = config.memory_attention_rope_feat_sizes
-    tall, wide = _divisor(rows), _divisor(columns)
+    tall, wide = (_divisor(*each) for each in zip((rows, columns), _TILE, strict=True))
     spatial = len(memory) - pointer_tokens
     values, keys = (F.pad(each, (0, 1), value=1.0) for each in (memory, keys))
 
@@ -170,8 +171,8 @@ def _look_at(
     return _Looked(tiles, keys[spatial:], values[spatial:].T, turns, (rows, columns))
 
 
-def _divisor(side: int) -> int:
-    return max(size for size in range(1, _TILE + 1) if side % size == 0)
+def _divisor(side: int, most: int) -> int:
+    return max(size for size in range(1, most + 1) if side % size == 0)
 
 
 def _pass_layers(attention: Any, tokens: Tensor, looked: _Looked) -> Tensor:
@@ -179,9 +180,14 @@ def _pass_layers(attention: Any, tokens: Tensor, looked: _Looked) -> Tensor:
     for layer in attention.layers:
         tokens = tokens + _look_at_itself(layer, _norm(layer.layer_norm1, tokens), looked.turns)
         tokens = tokens + _look_back(layer, _norm(layer.layer_norm2, tokens), looked)
-        hidden = layer.activation(_linear(layer.linear1, _norm(layer.layer_norm3, tokens)))
-        tokens = tokens + _linear(layer.linear2, hidden)
+        parts = torch.split(_norm(layer.layer_norm3, tokens), _HIDDEN)
+        tokens = tokens + torch.cat([_widen(layer, some) for some in parts])
     return _norm(attention.layer_norm, tokens)
+
+
+def _widen(layer: Any, tokens: Tensor) -> Tensor:
+    """Pass the two linear layers between which tokens are wide."""
+    return _linear(layer.linear2, layer.activation(_linear(layer.linear1, tokens)))
 
 
 def _look_at_itself(layer: Any, tokens: Tensor, turns: Tensor) -> Tensor:
@@ -203,7 +209,8 @@ def _look_back(layer: Any, tokens: Tensor, looked: _Looked) -> Tensor:
     weights = torch.cat([part.k_proj.weight, part.k_proj.bias[:, None]], dim=1).to(tokens)
     by_column, by_row = _turned_weights(weights, looked)
     mixed = torch.cat([
-        _mix(some.T, by_column, by_row, weights.T, looked).T for some in queries.split(_QUERIES)
+        _mix(some.T, by_column, by_row, weights.T, looked).T
+        for some in torch.split(queries, _QUERIES)
     ])
     return _linear(part.o_proj, _linear(part.v_proj, mixed))
 
@@ -235,6 +242,9 @@ def _mix(
 ) -> Tensor:
     """Mix memories by softmax weights of the scores.
 
+    Weights are taken relative to a level, which cancels out in the end. It only follows scores
+    that leave it far behind, so that few tiles have to be shifted.
+
     Args:
         queries: `C Q`, rotated; their scores are exponents of 2.
         by_column: As `_turned_weights` gives it, like the next.
@@ -249,15 +259,26 @@ def _mix(
     width = len(unturned)
     of_column = (by_column @ queries[:half]).view(-1, width, count)
     of_row = (by_row @ queries[half:]).view(-1, width, count)
+    total = queries.new_zeros(width, count)
+
+    def shift(scores: Tensor, level: Tensor) -> Tensor:
+        """Put the level where `level` of these scores is, here and from now on."""
+        of_row[:, -1] -= level
+        total.mul_((-level).exp2_())
+        return scores.sub_(level)
+
     scores = looked.pointer_keys @ (unturned @ queries)
-    most = scores.amax(0) if len(scores) else queries.new_full((count,), -math.inf)
-    total = looked.pointer_values @ scores.sub_(most).exp2_()
+    settled = len(scores) > 0
+    if settled:
+        total += looked.pointer_values @ shift(scores, scores.amax(0)).exp2_()
     scores = queries.new_empty(looked.tiles[0].values.shape[1], count)
     for tile in looked.tiles:
         _score(tile, of_row, of_column, scores)
-        risen = torch.maximum(most, scores.amax(0))
-        total.mul_((most - risen).exp2_()).addmm_(tile.values, scores.sub_(risen).exp2_())
-        most = risen
+        if not settled or float(scores.amax()) > _HEADROOM:
+            most = scores.amax(0)
+            shift(scores, most.clamp_(min=0) if settled else most)
+            settled = True
+        total.addmm_(tile.values, scores.exp2_())
     return total[:-1] / total[-1:]
 
 
