@@ -302,6 +302,35 @@ CASES = {
         lambda t: ["video", _sequence(t.dir), t.dir / "s.%04d.png"],
         "is the input",
     ),
+    "lock without a project": (video("--lock", "3"), "give --project DIR"),
+    "lock that isn't frames": (
+        lambda t: [*video("--lock", "a-b")(t), "--project", t.dir / "p"],
+        "FIRST-LAST",
+    ),
+    "lock before there is a result": (
+        lambda t: [*video("--lock", "2-4", "--box", "1,1,9,9")(t), "--project", t.dir / "empty"],
+        "nothing was said yet",
+    ),
+    "project in a folder of other things": (
+        lambda t: [*video()(t), "--project", t.clip.parent],
+        "no project",
+    ),
+    "project and resume": (
+        lambda t: [*video("--resume")(t), "--project", t.dir / "empty"],
+        "leave --resume out",
+    ),
+    "alpha missing": (video("--alpha", "no.png"), "no.png"),
+    "alpha of another size": (
+        lambda t: [*video()(t), "--alpha", _noise(t.dir / "a.png")],
+        "alpha of 120x90",
+    ),
+    "alpha for a frame that isn't": (
+        lambda t: [*video()(t), "--alpha", f"{_save(t.dir / 'a.png')}@12"],
+        "0 to 11",
+    ),
+    "steady too strong": (video("--steady", "2"), "from 0 to less than 1"),
+    "first model unknown": (video("--first", "sam9"), "unknown model 'sam9'"),
+    "click that only excludes": (video("--point", "9,9,-"), "exclude"),
     "clip into a missing folder": (video(out="no/out.mkv"), "create it"),
     "clip onto a folder": (video(out="empty"), "add a file name"),
     "resume of damaged facts": (lambda t: _stale_resume(t, "manifest.json", b"{"), "--resume"),

@@ -196,6 +196,8 @@ class EditSession:
             PromptError: If there is no result to lock.
         """
         wanted = {frames} if isinstance(frames, int) else set(frames)
+        if not self.objects:
+            raise PromptError("nothing was said yet, so no object has a result to lock")
         for name in self._named(object):
             missing = wanted - self._project.frames(name)
             if missing:
