@@ -96,6 +96,21 @@ def test_large_scores_stay_finite(attention: Any) -> None:
     assert found.isfinite().all()
 
 
+@pytest.mark.parametrize("factor", [-300.0, 300.0])
+def test_scores_far_on_one_side_of_0_do_not_vanish(
+    make_network: Callable[..., MAM2Network], factor: float
+) -> None:
+    sizes = replace(MINIATURE.sam2, image_px=32)
+    attention: Any = make_network(MAM2Config(sam2=sizes)).sam2.memory_attention
+    for layer in attention.layers:
+        part = layer.cross_attn_image
+        part.q_proj.weight.zero_()
+        part.q_proj.bias.copy_(factor * part.k_proj.bias)
+    current, position, memory, memory_position, _ = make_inputs(side=2, pointers=0)
+    inputs = current, position, 0.01 * memory, 0 * memory_position, 0
+    assert worst(attend_memory_fast(attention, *inputs), attend_memory(attention, *inputs)) < 1e-4
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_is_nearer_to_the_truth_than_the_plain_way(
     attention: Any, dtype: torch.dtype

@@ -1,4 +1,4 @@
-"""SAM 2's memory attention on a CPU, with a third of the arithmetic and the same result.
+"""SAM 2's memory attention on a CPU, with half of the arithmetic and the same result.
 
 A memory is 64 channels wide; SAM 2 makes keys and values of 256 from it, in each of four layers.
 Three equalities save that:
@@ -264,7 +264,6 @@ def _mix(
     def shift(scores: Tensor, level: Tensor) -> Tensor:
         """Put the level where `level` of these scores is, here and from now on."""
         of_row[:, -1] -= level
-        total.mul_((-level).exp2_())
         return scores.sub_(level)
 
     scores = looked.pointer_keys @ (unturned @ queries)
@@ -274,10 +273,13 @@ def _mix(
     scores = queries.new_empty(looked.tiles[0].values.shape[1], count)
     for tile in looked.tiles:
         _score(tile, of_row, of_column, scores)
-        if not settled or float(scores.amax()) > _HEADROOM:
-            most = scores.amax(0)
-            shift(scores, most.clamp_(min=0) if settled else most)
+        if not settled:
+            shift(scores, scores.amax(0))
             settled = True
+        elif float(scores.amax()) > _HEADROOM:
+            risen = scores.amax(0).clamp_(min=0)
+            shift(scores, risen)
+            total *= (-risen).exp2_()
         total.addmm_(tile.values, scores.exp2_())
     return total[:-1] / total[-1:]
 
