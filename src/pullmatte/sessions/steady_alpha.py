@@ -21,7 +21,7 @@ STRENGTH = 0.7
 # Motion and light are compared on a copy of this long side.
 LONG_SIDE_PX = 640
 # By how much colours, and alphas, may differ before two frames no longer show the same thing.
-COLOUR_SPREAD, COARSE_SPREAD, FINE_SPREAD = 0.05, 0.3, 0.15
+COLOUR_SPREAD, COARSE_SPREAD, FINE_SPREAD = 0.05, 0.3, 0.1
 # Film grain up to here isn't taken for a change.
 MOST_NOISE = 0.03
 WINDOW_PX, FADE_SPREAD, FADE_WINDOW_PX = 5, 0.015, 31
