@@ -96,7 +96,7 @@ def test_large_scores_stay_finite(attention: Any) -> None:
     assert found.isfinite().all()
 
 
-@pytest.mark.parametrize("factor", [-300.0, 300.0])
+@pytest.mark.parametrize("factor", [-3000.0, 3000.0])
 def test_scores_far_on_one_side_of_0_do_not_vanish(
     make_network: Callable[..., MAM2Network], factor: float
 ) -> None:
