@@ -225,7 +225,10 @@ def differences(
     pairs = {
         "mask logits": (held(found.mask_logits, found.present), kept["pred_masks"]),
         "pointer": (found.pointer.reshape(-1), kept["object_pointer"].reshape(-1)),
-        "memory": (caught[0].value, caught[1].value),
+        "memory / its deviation": (
+            caught[0].value / caught[0].value.std(),
+            caught[1].value / caught[0].value.std(),
+        ),
     }
     return {name: float((a - b).abs().max()) for name, (a, b) in pairs.items()}
 
