@@ -31,22 +31,24 @@ RECORDED = {
 }
 
 
-def run_case(file: Path, case: str) -> dict[str, Tensor]:
+def run_case(file: Path, case: str, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
     """Run one case.
 
     Args:
         file: safetensors with weights under official names, and inputs.
         case: its name.
+        dtype: Precision of network and inputs.
 
     Returns:
         Alpha and all that stands between, under their recorded names.
     """
     file = Path(file)
     tensors = load_file(file)
-    network = build(file, tensors)
+    network = build(file, tensors).to(dtype)
+    tensors = {name: t.to(dtype) for name, t in tensors.items() if name.startswith("in.")}
     with torch.inference_mode():
         # Our network takes [0, 1]; the record holds [-1, 1].
-        latent = network.encode_image((tensors["in.image"].float() + 1) / 2)
+        latent = network.encode_image((tensors["in.image"] + 1) / 2)
         return recorded_names(network(latent, prompts_of(tensors, case)))
 
 
@@ -97,12 +99,12 @@ def prompts_of(tensors: dict[str, Tensor], case: str) -> PromptBatch:
     """Read a case's prompts; the recorded flag is 1 for transparent, ours 1 for opaque."""
     points = (f"in.{case}.point_mask", f"in.{case}.point_coords", "points")
     values, coordinates, kind = CASES.get(case, points)
-    maps = (tensors[values].float() + 1) / 2
+    maps = (tensors[values] + 1) / 2
     return PromptBatch(
         maps=maps,
         kinds=(kind,) * len(maps),  # type: ignore[arg-type]
-        coordinates=tuple(tensors[coordinates].float()),
-        opacity=1 - tensors["in.is_trans"].float(),
+        coordinates=tuple(tensors[coordinates]),
+        opacity=1 - tensors["in.is_trans"],
     )
 
 

@@ -112,11 +112,11 @@ def test_statements_dont_ask_memories(model, frames, memories, kind) -> None:
 
 def test_clicks_correct_the_mask_from_before(model, frames, memories) -> None:
     tracked = model.track(frames[1], memories, 1)
-    before = model.remember(frames[1], tracked)
+    # Entries keep halves, and these weights enlarge what that takes off: so not from an entry.
+    before = {"logits": tracked.carried["logits"][0, 0].numpy()}
     again = model.track(frames[1], memories, 1, prompt=CLICK)
     known = model.track(frames[1], memories, 1, prompt=CLICK, before=before)
-    # The same mask, but for half precision.
-    assert (again.mask != known.mask).mean() < 0.02
+    assert (again.mask != known.mask).mean() < 1e-3
     inverted = {"logits": -np.asarray(before["logits"])}
     other = model.track(frames[1], memories, 1, prompt=CLICK, before=inverted)
     assert (again.mask != other.mask).mean() > 0.02
