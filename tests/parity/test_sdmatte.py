@@ -27,8 +27,8 @@ UNRECORDED = [
     ("tiny_litesdmatte", "mask"),
 ]
 TOLERANCE = 1e-4
-# Of values before alpha, which range over six: the record's own rounding, as float64 shows it.
-ROUNDING = 1.25e-4
+# The record's own rounding of the decoder's output, which ranges over six, as float64 shows it.
+ROUNDING = {"decoder_output": 1.25e-4}
 
 
 def recorded_tensors(file: Path, case: str) -> dict[str, torch.Tensor]:
@@ -48,8 +48,7 @@ def test_every_recorded_tensor_is_reproduced(shared: Path, name: str, case: str)
     ours = parity.run_case(file, case, torch.float64)
     assert {"alpha", "temb", "unet_output"} <= recorded.keys() <= ours.keys()
     errors = largest(ours, recorded)
-    assert errors["alpha"] <= TOLERANCE, errors
-    assert all(error <= ROUNDING for error in errors.values()), errors
+    assert all(e <= ROUNDING.get(name, TOLERANCE) for name, e in errors.items()), errors
 
 
 @pytest.mark.parametrize("name", list(parity.RECORDED))

@@ -200,6 +200,26 @@ def edit_with_prompt():
     return shot
 
 
+def test_what_is_locked_or_given_while_a_run_is_on_its_way_stays():
+    shot, given = edit(), np.full((HEIGHT, WIDTH), 0.25, np.float32)
+    shot.prompt(box=LEFT)
+    finished(shot)
+    before = alphas(shot)
+    shot.prompt(frame=4, points=[(3, 9)], labels=[0])
+    running = shot.update("forward")
+    next(running)
+    shot.lock(12)
+    assert [step.frame for step in running] == list(range(5, 12))
+    np.testing.assert_array_equal(alphas(shot)[12], before[12])
+    shot.prompt(frame=15, points=[(3, 9)], labels=[0])
+    running = shot.update("forward")
+    next(running)
+    shot.give(given, frame=18)
+    assert [step.frame for step in running] == [16, 17]
+    finished(shot, "forward")
+    assert np.abs(alphas(shot)[18] - given).max() <= 0.51 / 65535
+
+
 def test_prompt_taken_back_leaves_what_would_have_been_without_it():
     plain, shot = edit(), edit()
     for each in (plain, shot):

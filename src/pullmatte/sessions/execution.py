@@ -78,7 +78,7 @@ class Execution:
         walks = [walk for run in runs if (walk := self._walk(run, locked)) is not None]
         with_frames = _Frames(self._clip)
         try:
-            while walks := [walk for walk in walks if walk.stretches]:
+            while walks := [w for w in walks if w.stretches and not self._is_barred(w, locked)]:
                 index = min((w.next for w in walks), key=lambda at: at * walks[0].run.step)
                 frame = with_frames.get(index, reverse=walks[0].run.reverse)
                 encoded = self._model.encode(clip_for_model(frame.image))
@@ -87,6 +87,12 @@ class Execution:
                         yield self._step(walk, encoded)
         finally:
             with_frames.close()
+
+    def _is_barred(self, walk: "_Walk", locked: Locked) -> bool:
+        """Whether a walk's next frame was locked, or its alpha given, since it began."""
+        name, frame = walk.run.object, walk.next
+        given = self._facts(name, frame).get("given", False)
+        return frame in locked(name) or (given and (name, frame) not in self._plan.given)
 
     def _walk(self, run: Run, locked: Locked) -> "_Walk | None":
         """Tell where a run has to go; None if it is done, or a later run has passed over it."""

@@ -70,11 +70,11 @@ def test_mask_moves_the_trimap_unless_parallel(make_network) -> None:
 def test_start_is_a_copy_of_the_mask_branch(make_network) -> None:
     network = make_network()
     network.start_trimap_branch()
-    found = decode(network, choose="single").trimap_logits
+    # In float64, as rounding depends on where in a product a token stands.
+    found = decode(network.double(), choose="single").trimap_logits
     # Three equal tokens with equal weights; a fusion that changes nothing yet.
-    rounding = 1e-5 * float(found.abs().max())
-    assert torch.allclose(found[:, 0], found[:, 1], rtol=0, atol=rounding)
-    assert torch.allclose(found[:, 0], found[:, 2], rtol=0, atol=rounding)
+    assert torch.allclose(found[:, 0], found[:, 1], atol=1e-5)
+    assert torch.allclose(found[:, 0], found[:, 2], atol=1e-5)
     branch, decoder = network.decoder.trimap_branch, network.decoder
     assert torch.equal(branch.upscaler.conv1.weight, decoder.upscale_conv1.weight)
     assert torch.allclose(branch.tokens.weight[1], decoder.mask_tokens.weight.mean(0))
