@@ -1,0 +1,318 @@
+"""Hair over a head, single strands, and busts with hair, face and shoulders."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from pullmatte.data.procedural.layer import Appearance, Painter, appearance_of, empty_layer, over
+from pullmatte.data.procedural.noise import Noise
+from pullmatte.data.procedural.outlines import blob, ellipse, tube
+from pullmatte.data.procedural.palette import any_colour, hair_colour, near, skin_colour
+from pullmatte.data.procedural.parts import Part, Surface, draw_surface, paint_parts
+from pullmatte.data.procedural.pose import Points, Pose, draw_pose
+from pullmatte.data.procedural.raster import Light, draw_light
+from pullmatte.data.procedural.solids import face_parts
+from pullmatte.data.procedural.strands import (
+    Growth,
+    Numbers,
+    draw_strands,
+    fine_canvas,
+    nearest_clump,
+    strand_layer,
+)
+from pullmatte.data.procedural.texture import draw_texture
+from pullmatte.data.samples import Plane
+
+GOLDEN_ANGLE = 2.39996
+
+
+@dataclass(frozen=True)
+class Hair:
+    """Strands with all that is needed to draw them at any time.
+
+    Attributes:
+        growth: where they run.
+        widths_px: `N`, at the root.
+        colours: `N 3` sRGB.
+        opacity: alpha of each.
+        sheen: `S S`, factor of the colour.
+    """
+
+    growth: Growth
+    widths_px: Numbers
+    colours: Numbers
+    opacity: float
+    sheen: Plane
+
+    def layer(self, pose: Pose, time: float) -> Plane:
+        """Draw the strands.
+
+        Args:
+            pose: from object coordinates to pixels.
+            time: in seconds.
+
+        Returns:
+            `S S 4`, premultiplied.
+        """
+        size_px = self.sheen.shape[0]
+        canvas = fine_canvas(size_px)
+        curves = pose.place(self.growth.curves(time), size_px, time)
+        draw_strands(canvas, curves, self.widths_px, self.colours, opacity=self.opacity)
+        layer = strand_layer(canvas)
+        layer[..., :3] *= self.sheen[..., None]
+        return np.minimum(layer, layer[..., 3:], out=layer)
+
+
+def hair(size_px: int, generator: np.random.Generator) -> Painter:
+    """Draw a head of hair from behind, or a bundle of it: straight, wavy or curly, any length.
+
+    Args:
+        size_px: side of the square.
+        generator: drawn from.
+
+    Returns:
+        What shows it.
+    """
+    pose, light = draw_pose(generator, tilt=0.5), draw_light(generator)
+    radius = float(generator.uniform(0.3, 0.6))
+    core = blob(generator, radius, 0.06, 4)
+    colour = hair_colour(generator)
+    length = float(np.clip(generator.lognormal(-0.9, 0.6), 0.15, 1.5))
+    roots, angles = scalp(generator, int(generator.integers(700, 2200)), radius)
+    strands = draw_hair(generator, size_px, roots, angles, length, colour)
+    flyaways = draw_flyaways(generator, size_px, radius, length, colour)
+    surface = draw_surface(generator, draw_texture(generator, colour * 0.6), radius * 0.6)
+    return _stack(size_px, pose, light, [flyaways], [Part([core], surface)], [strands])
+
+
+def strands(size_px: int, generator: np.random.Generator) -> Painter:
+    """Draw a few long single strands, with little or no body.
+
+    Args:
+        size_px: side of the square.
+        generator: drawn from.
+
+    Returns:
+        What shows them.
+    """
+    pose, light = draw_pose(generator, tilt=1.5), draw_light(generator)
+    count = int(np.exp(generator.uniform(np.log(12), np.log(250))))
+    origin = generator.uniform(-0.7, 0.7, 2) - np.array([0, 0.3])
+    spread = generator.uniform(0.02, 0.6)
+    roots = origin + generator.normal(0, 1, (count, 2)) * spread * (1.0, 0.3)
+    angles = np.pi / 2 + generator.normal(0, generator.uniform(0.1, 0.8), count)
+    length = float(generator.uniform(0.8, 2.2))
+    drawn = draw_hair(generator, size_px, roots, angles, length, hair_colour(generator))
+    parts = []
+    if generator.random() < 0.6:
+        body = blob(generator, float(generator.uniform(0.1, 0.35)), 0.1) + origin
+        parts = [Part([body], draw_surface(generator, draw_texture(generator)))]
+    return _stack(size_px, pose, light, [], parts, [drawn])
+
+
+def bust(size_px: int, generator: np.random.Generator) -> Painter:
+    """Draw a person down to the shoulders: hair of any length, a simple face, clothes.
+
+    Args:
+        size_px: side of the square.
+        generator: drawn from.
+
+    Returns:
+        What shows it.
+    """
+    pose, light = draw_pose(generator, tilt=0.12, cut_share=0.4), draw_light(generator)
+    skin, colour = skin_colour(generator), hair_colour(generator)
+    head = float(generator.uniform(0.32, 0.44))
+    tall = head * float(generator.uniform(1.15, 1.4))
+    y = float(generator.uniform(-0.4, -0.2))
+    parts = _body(generator, skin, head, tall, y)
+    bald = generator.random() < 0.08
+    length = float(np.exp(generator.uniform(np.log(0.08), np.log(1.3))))
+    shift = np.array([0.0, y - 0.1 * tall])
+    roots, angles = scalp(generator, int(generator.integers(900, 1800)), head * 1.02)
+    keep = roots[:, 1] < head * generator.uniform(-0.2, 0.5)
+    back = draw_hair(generator, size_px, roots[keep] + shift, angles[keep], length, colour * 0.8)
+    fringe_y = generator.uniform(-0.75, -0.35) * head
+    front_keep = roots[:, 1] < fringe_y
+    short = min(length, float(generator.uniform(0.15, 0.5)))
+    front = draw_hair(
+        generator, size_px, roots[front_keep] + shift, angles[front_keep], short, colour
+    )
+    flyaways = draw_flyaways(generator, size_px, head, length, colour, shift)
+    if bald:
+        return _stack(size_px, pose, light, [], parts, [])
+    cap = Part([_cap(head, tall, y, float(fringe_y))], _hair_surface(generator, colour))
+    behind = [flyaways, back]
+    return _stack(size_px, pose, light, behind, [*parts, cap], [front])
+
+
+def scalp(generator: np.random.Generator, count: int, radius: float) -> tuple[Points, Numbers]:
+    """Spread roots over a round head, those in the middle last.
+
+    Args:
+        generator: drawn from.
+        count: how many.
+        radius: of the head.
+
+    Returns:
+        Roots `N 2` about (0, 0), and the direction in which each strand leaves.
+    """
+    share = np.sqrt(np.linspace(1, 0.02, count))
+    turn = np.arange(count) * GOLDEN_ANGLE + generator.uniform(0, 2 * np.pi)
+    roots = radius * share[:, None] * np.stack([np.cos(turn), np.sin(turn)], -1)
+    roots += generator.normal(0, radius * 0.03, roots.shape)
+    parting = generator.uniform(-0.4, 0.4) * radius
+    angles = np.arctan2(roots[:, 1] + radius * 0.4, roots[:, 0] - parting)
+    return roots, angles + generator.normal(0, 0.15, count)
+
+
+def draw_hair(
+    generator: np.random.Generator,
+    size_px: int,
+    roots: Points,
+    angles: Numbers,
+    length: float,
+    colour: Numbers,
+    *,
+    opacity: float = 1.0,
+) -> Hair:
+    """Draw how strands curl, lean together and shine.
+
+    Args:
+        generator: drawn from.
+        size_px: side of the square.
+        roots: `N 2`, object coordinates.
+        angles: `N`, direction at the root.
+        length: typical length, object coordinates.
+        colour: of the hair.
+        opacity: alpha of each strand.
+
+    Returns:
+        The hair.
+    """
+    count = len(roots)
+    curly = generator.choice([0.05, 0.3, 1.0, 1.8], p=[0.35, 0.3, 0.2, 0.15])
+    clumps = nearest_clump(roots, int(generator.integers(15, 120)), generator)
+    curl = np.abs(generator.normal(curly, 0.2 * curly + 0.03, count))
+    turns = length * generator.uniform(1, 5) * (1 + 2 * curly) / 2
+    growth = Growth(
+        roots=roots,
+        angles=angles,
+        lengths=np.maximum(length * generator.lognormal(0, 0.25, count), 0.02),
+        bends=generator.normal(0, 0.35, count)[clumps] + generator.normal(0, 0.12, count),
+        curls=curl[clumps] * generator.uniform(0.8, 1.2, count),
+        turns=np.maximum(turns * generator.uniform(0.8, 1.2, count)[clumps], 0.1),
+        phases=generator.uniform(0, 2 * np.pi, count)[clumps] + generator.normal(0, 0.4, count),
+        fall=float(generator.uniform(0, 2.5)),
+        clumps=clumps,
+        clumping=float(generator.uniform(0, 0.9)),
+        wind=float(generator.normal(0, 0.3)),
+        rate=float(generator.uniform(2, 8)),
+    )
+    wide = size_px / 512 * float(generator.uniform(0.35, 1.3))
+    widths = np.maximum(wide * generator.lognormal(0, 0.3, count), 0.15)
+    shade = np.linspace(generator.uniform(0.4, 0.8), 1.1, count)[:, None]
+    shade = shade * generator.normal(1, 0.15, count)[clumps][:, None]
+    colours = colour * shade * generator.normal(1, 0.1, (count, 1))
+    if generator.random() < 0.15:
+        streak = generator.random(count)[clumps] < 0.3
+        colours[streak] = any_colour(generator) * shade[streak]
+    return Hair(growth, widths, colours, opacity, _sheen(generator, size_px))
+
+
+def draw_flyaways(
+    generator: np.random.Generator,
+    size_px: int,
+    radius: float,
+    length: float,
+    colour: Numbers,
+    shift: Points | None = None,
+) -> Hair:
+    """Draw thin strands that stand off and are seen against what lies behind.
+
+    Args:
+        generator: drawn from.
+        size_px: side of the square.
+        radius: of the head.
+        length: of the hair.
+        colour: of the hair.
+        shift: centre of the head.
+
+    Returns:
+        The hair.
+    """
+    roots, angles = scalp(generator, int(generator.integers(30, 400)), radius)
+    angles = angles + generator.normal(0, 0.7, len(angles))
+    roots = roots * 0.95 + (np.zeros(2) if shift is None else shift)
+    opacity = float(generator.uniform(0.4, 1))
+    bright = near(np.asarray(colour, np.float32), 0.1, generator)
+    long = length * float(generator.uniform(0.8, 1.5)) + 0.1
+    drawn = draw_hair(generator, size_px, roots, angles, long, bright, opacity=opacity)
+    return Hair(drawn.growth, drawn.widths_px * 0.6, drawn.colours, opacity, drawn.sheen)
+
+
+def _sheen(generator: np.random.Generator, size_px: int) -> Plane:
+    field = Noise(generator, generator.uniform(1.5, 4), 2).at(size_px)
+    return np.clip(1 + generator.uniform(0.05, 0.3) * field, 0.4, 1.8)
+
+
+def _stack(
+    size_px: int,
+    pose: Pose,
+    light: Light,
+    behind: list[Hair],
+    parts: list[Part],
+    front: list[Hair],
+) -> Callable[[float], Appearance]:
+    def paint(time: float) -> Appearance:
+        layer = empty_layer(size_px)
+        for each in behind:
+            over(each.layer(pose, time), layer)
+        paint_parts(layer, parts, pose, light, time)
+        for each in front:
+            over(each.layer(pose, time), layer)
+        return appearance_of(layer)
+
+    return paint
+
+
+def _hair_surface(generator: np.random.Generator, colour: Numbers) -> Surface:
+    dark = np.asarray(colour * generator.uniform(0.5, 0.9), np.float32)
+    tile = np.broadcast_to(dark, (256, 256, 3)).astype(np.float32)
+    return Surface(tile, gloss=0.15, sharpness=8.0, roundness=0.2)
+
+
+def _cap(head: float, tall: float, y: float, fringe_y: float) -> Points:
+    """Return the part of the skull that is under hair."""
+    turn = np.linspace(np.pi, 2 * np.pi, 40)
+    top = np.stack([np.cos(turn) * head * 1.03, y + np.sin(turn) * tall * 1.05], -1)
+    side = np.linspace(1, -1, 30)
+    line = y + fringe_y * 0.8 + (np.abs(side) ** 3) * (0.1 * head - fringe_y * 0.8)
+    return np.concatenate([top, np.stack([side * head * 1.03, line], -1)])
+
+
+def _body(
+    generator: np.random.Generator, skin: Numbers, head: float, tall: float, y: float
+) -> list[Part]:
+    """Return shoulders, neck, ears, head and face."""
+    tone = np.asarray(skin, np.float32)
+    tile = np.broadcast_to(tone, (256, 256, 3)).astype(np.float32)
+    surface = Surface(tile, gloss=float(generator.uniform(0, 0.3)), sharpness=15.0, roundness=0.25)
+    cloth = draw_surface(generator, draw_texture(generator), 0.35)
+    wide = float(generator.uniform(0.75, 1.1))
+    neck_y = y + tall * 0.95
+    shoulders = ellipse((0, 1.25), (wide, 1.25 - neck_y - 0.12), 0, float(generator.uniform(2, 3)))
+    line = np.stack([np.zeros(20), np.linspace(y + tall * 0.5, neck_y + 0.3, 20)], -1)
+    thick = head * generator.uniform(0.4, 0.6) * (1 + 0.3 * np.linspace(-1, 1, 20) ** 2)
+    ears = [
+        Part([ellipse((s * head, y + 0.05), (head * 0.15, head * 0.28))], surface) for s in (-1, 1)
+    ]
+    face = ellipse((0, y), (head, tall), 0, float(generator.uniform(1.9, 2.5)))
+    return [
+        Part([shoulders], cloth),
+        Part([tube(line, thick)], surface, 0.35),
+        *ears,
+        Part([face], surface, 0.4),
+        *face_parts(generator, (0, y + 0.1 * tall), head * 0.95, tone),
+    ]

@@ -1,0 +1,104 @@
+"""Layers of a drawing: premultiplied while they are stacked, straight when they are done."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pullmatte.data.samples import Image, Plane
+
+Layer = NDArray[np.float32]
+"""`H W 4` float32: sRGB times alpha, and alpha."""
+
+FILL_STRENGTH = 2e-3
+FILL_SHRINK = 8
+FILL_SIGMAS = ((1.0, 1.0), (4.0, 1e-3), (16.0, 1e-6), (64.0, 1e-9))
+
+
+class Appearance(NamedTuple):
+    """How an object looks at one time.
+
+    Attributes:
+        colour: `H W 3` float32 sRGB, straight.
+        alpha: `H W` float32.
+    """
+
+    colour: Image
+    alpha: Plane
+
+
+Painter = Callable[[float], Appearance]
+"""Shows one object at a time in seconds; all its random numbers were drawn before."""
+
+
+def empty_layer(size_px: int) -> Layer:
+    """Return a square layer that shows nothing.
+
+    Args:
+        size_px: its side.
+
+    Returns:
+        `size size 4` zeros.
+    """
+    return np.zeros((size_px, size_px, 4), np.float32)
+
+
+def layer_of(colour: Image, alpha: Plane) -> Layer:
+    """Multiply a straight colour by its alpha.
+
+    Args:
+        colour: `H W 3`, or three numbers for all pixels.
+        alpha: `H W`.
+
+    Returns:
+        The layer, `H W 4`.
+    """
+    layer = np.empty((*alpha.shape, 4), np.float32)
+    np.multiply(colour, alpha[..., None], out=layer[..., :3])
+    layer[..., 3] = alpha
+    return layer
+
+
+def over(top: Layer, bottom: Layer) -> Layer:
+    """Lay a layer over another one, which is changed and returned.
+
+    Args:
+        top: `H W 4`.
+        bottom: `H W 4`; may be a view into a larger layer.
+
+    Returns:
+        The bottom, with the top over it.
+    """
+    bottom *= 1 - top[..., 3:]
+    bottom += top
+    return bottom
+
+
+def appearance_of(layer: Layer) -> Appearance:
+    """Divide by alpha, and let the colour go on where alpha is 0 or nearly so.
+
+    Args:
+        layer: `H W 4`.
+
+    Returns:
+        Straight colour, defined everywhere, and alpha.
+    """
+    alpha = np.clip(layer[..., 3], 0, 1)
+    spread = _spread_colour(layer)
+    weight = (1 / (alpha + FILL_STRENGTH))[..., None]
+    colour = (layer[..., :3] + FILL_STRENGTH * spread) * weight
+    return Appearance(np.clip(colour, 0, 1), alpha)
+
+
+def _spread_colour(layer: Layer) -> Image:
+    """Average the colour over ever wider neighbourhoods, the nearest counting most."""
+    height, width = layer.shape[:2]
+    small_size = max(width // FILL_SHRINK, 1), max(height // FILL_SHRINK, 1)
+    small = cv2.resize(layer, small_size, interpolation=cv2.INTER_AREA)
+    total = np.zeros_like(small)
+    for sigma, weight in FILL_SIGMAS:
+        total += np.float32(weight) * cv2.GaussianBlur(small, (0, 0), sigma)
+    colour = total[..., :3] / np.maximum(total[..., 3:], 1e-30)
+    return np.asarray(cv2.resize(colour, (width, height)), np.float32)

@@ -1,0 +1,163 @@
+"""Thin tapered strands: how they grow, and how they are drawn finer than a pixel."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pullmatte.data.procedural.layer import Layer
+from pullmatte.data.procedural.pose import Points
+from pullmatte.data.procedural.raster import SHIFT, fixed
+
+Bytes = NDArray[np.uint8]
+Numbers = NDArray[np.float64]
+
+STEPS = 14
+FINE = 4
+LINE_SPACING = 0.8
+GROUPS = 48
+
+
+@dataclass(frozen=True)
+class Growth:
+    """How strands leave their roots; each plane has a number per strand.
+
+    Attributes:
+        roots: `N 2`, object coordinates.
+        angles: `N`, direction at the root, in radians, y down.
+        lengths: `N`, object coordinates.
+        bends: `N`, how far the direction turns from root to tip, in radians.
+        curls: `N`, amplitude of the direction's waves, in radians.
+        turns: `N`, how many waves along a strand.
+        phases: `N`, of the waves.
+        fall: how strongly directions turn downwards, 0 to 1 and more.
+        clumps: `N`, the index of the strand that each one leans to.
+        clumping: how close the tips come to it, 0 to 1.
+        wind: how far a gust turns the tips, in radians.
+        rate: of gusts, in radians a second.
+    """
+
+    roots: Points
+    angles: Numbers
+    lengths: Numbers
+    bends: Numbers
+    curls: Numbers
+    turns: Numbers
+    phases: Numbers
+    fall: float
+    clumps: NDArray[np.int64]
+    clumping: float
+    wind: float
+    rate: float
+
+    def curves(self, time: float = 0.0, steps: int = STEPS) -> Points:
+        """Return where the strands run.
+
+        Args:
+            time: in seconds.
+            steps: points along each.
+
+        Returns:
+            `N steps 2`, object coordinates, from root to tip.
+        """
+        along = np.linspace(0, 1, steps)
+        gust = np.sin(self.rate * time + self.phases[self.clumps, None] * 0.3 - 2 * along)
+        angle = self.angles[:, None] + self.bends[:, None] * along
+        wave = self.turns[:, None] * along * 2 * np.pi + self.phases[:, None]
+        angle = angle + self.curls[:, None] * np.sin(wave)
+        angle = angle + self.wind * along * gust
+        x, y = np.cos(angle), np.sin(angle) + self.fall * along * 1.5
+        norm = np.maximum(np.hypot(x, y), 1e-6)
+        moves = np.stack([x / norm, y / norm], -1) * (self.lengths / (steps - 1))[:, None, None]
+        moves[:, 0] = 0
+        points = self.roots[:, None] + np.cumsum(moves, 1)
+        pull = self.clumping * along[:, None] ** 1.5
+        return np.asarray(points + pull * (points[self.clumps] - points))
+
+
+def nearest_clump(roots: Points, count: int, generator: np.random.Generator) -> NDArray[np.int64]:
+    """Choose strands that lead and find the nearest one for each strand.
+
+    Args:
+        roots: `N 2`.
+        count: how many lead.
+        generator: drawn from.
+
+    Returns:
+        `N` indices.
+    """
+    leaders = generator.choice(len(roots), min(count, len(roots)), replace=False)
+    distance = ((roots[:, None] - roots[leaders][None]) ** 2).sum(-1)
+    return np.asarray(leaders[distance.argmin(1)], np.int64)
+
+
+def fine_canvas(size_px: int, layer: Layer | None = None) -> Bytes:
+    """Return a canvas of finer pixels to draw strands on, its colour straight.
+
+    Args:
+        size_px: side of the square.
+        layer: not used yet.
+
+    Returns:
+        `4S 4S 4` zeros.
+    """
+    return np.zeros((size_px * FINE, size_px * FINE, 4), np.uint8)
+
+
+def draw_strands(
+    canvas: Bytes,
+    curves_px: Points,
+    widths_px: Numbers,
+    colours: Numbers,
+    *,
+    taper: float = 1.0,
+    opacity: float = 1.0,
+    groups: int = GROUPS,
+) -> None:
+    """Draw strands over a canvas, in their order.
+
+    Args:
+        canvas: `4S 4S 4` uint8.
+        curves_px: `N K 2`, in pixels of the picture.
+        widths_px: `N`, at the root; no strand is thinner than a quarter pixel.
+        colours: `N 3`, sRGB; strands that follow each other share one.
+        taper: share of the width that is lost towards the tip.
+        opacity: alpha that is written.
+        groups: how many colours are used at most.
+    """
+    count = len(curves_px)
+    for group in np.array_split(np.arange(count), min(groups, count)):
+        colour = np.clip(colours[group].mean(0), 0, 1) * 255
+        lines = _bundle(curves_px[group], widths_px[group], taper)
+        paint = (*(float(c) for c in colour), 255.0 * opacity)
+        cv2.polylines(canvas, list(lines), False, paint, 1, cv2.LINE_8, SHIFT)
+
+
+def _bundle(curves: Points, widths: Numbers, taper: float) -> NDArray[np.int32]:
+    """Turn each strand into lines side by side that come together at its tip."""
+    count = int(np.ceil(max(widths.max() * FINE, 1) / LINE_SPACING - 0.25))
+    if count <= 1:
+        return fixed(curves, FINE)
+    along = np.gradient(curves, axis=1)
+    along /= np.maximum(np.linalg.norm(along, axis=-1, keepdims=True), 1e-9)
+    side = np.stack([-along[..., 1], along[..., 0]], -1)
+    keep = 1 - taper * np.linspace(0, 1, curves.shape[1]) ** 2
+    reach = np.maximum(widths - 1 / FINE, 0)[:, None] * keep
+    places = np.linspace(-0.5, 0.5, count)[:, None, None, None]
+    lines = curves[None] + places * (side * reach[..., None])[None]
+    return fixed(lines.reshape(-1, *curves.shape[1:]), FINE)
+
+
+def strand_layer(canvas: Bytes) -> Layer:
+    """Shrink a canvas to the picture's own pixels.
+
+    Args:
+        canvas: `4S 4S 4`, straight; colour is 0 where alpha is.
+
+    Returns:
+        `S S 4`, premultiplied.
+    """
+    size_px = canvas.shape[0] // FINE
+    small = cv2.resize(canvas, (size_px, size_px), interpolation=cv2.INTER_AREA)
+    return small.astype(np.float32) / 255
