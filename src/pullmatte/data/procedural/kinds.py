@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pullmatte.data.procedural import fur, hair, smoke, solids
+from pullmatte.data.procedural import fur, glass, hair, nets, smoke, solids
 from pullmatte.data.procedural.layer import Painter
 from pullmatte.data.samples import Cutout, CutoutClip, SampleOpacity
 from pullmatte.errors import PullmatteError
@@ -38,6 +38,14 @@ KINDS: dict[str, Kind] = {
     "bust": Kind("solid", hair.bust),
     "smoke": Kind("smoke", smoke.smoke, "transparent"),
     "wisps": Kind("smoke", smoke.wisps, "transparent"),
+    "bubbles": Kind("glass", glass.bubbles, "transparent"),
+    "vessel": Kind("glass", glass.vessel, "transparent"),
+    "water": Kind("glass", glass.water, "transparent"),
+    "net": Kind("net", nets.net),
+    "lace": Kind("net", nets.lace),
+    "web": Kind("net", nets.web),
+    "chain": Kind("net", nets.chain),
+    "basket": Kind("net", nets.basket),
     "toy": Kind("solid", solids.toy),
     "pottery": Kind("solid", solids.pottery),
     "cushion": Kind("solid", solids.cushion),
