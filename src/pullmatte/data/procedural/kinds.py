@@ -5,7 +5,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pullmatte.data.procedural import fur, glass, hair, nets, smoke, solids
+from pullmatte.data.procedural import (
+    blur,
+    cloth,
+    fire,
+    fur,
+    glass,
+    hair,
+    nets,
+    plants,
+    smoke,
+    solids,
+)
 from pullmatte.data.procedural.layer import Painter
 from pullmatte.data.samples import Cutout, CutoutClip, SampleOpacity
 from pullmatte.errors import PullmatteError
@@ -38,6 +49,8 @@ KINDS: dict[str, Kind] = {
     "bust": Kind("solid", hair.bust),
     "smoke": Kind("smoke", smoke.smoke, "transparent"),
     "wisps": Kind("smoke", smoke.wisps, "transparent"),
+    "fire": Kind("fire", fire.fire, "transparent"),
+    "sparks": Kind("fire", fire.sparks, "transparent"),
     "bubbles": Kind("glass", glass.bubbles, "transparent"),
     "vessel": Kind("glass", glass.vessel, "transparent"),
     "water": Kind("glass", glass.water, "transparent"),
@@ -46,6 +59,14 @@ KINDS: dict[str, Kind] = {
     "web": Kind("net", nets.web),
     "chain": Kind("net", nets.chain),
     "basket": Kind("net", nets.basket),
+    "veil": Kind("cloth", cloth.veil, "transparent"),
+    "cloth": Kind("cloth", cloth.cloth),
+    "leaves": Kind("plant", plants.leaves),
+    "grass": Kind("plant", plants.grass),
+    "seedhead": Kind("plant", plants.seedhead),
+    "feather": Kind("plant", plants.feather),
+    "moving": Kind("blur", blur.moving),
+    "unfocused": Kind("blur", blur.unfocused),
     "toy": Kind("solid", solids.toy),
     "pottery": Kind("solid", solids.pottery),
     "cushion": Kind("solid", solids.cushion),

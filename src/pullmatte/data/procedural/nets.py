@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 
+from pullmatte.data.procedural.flutter import Flutter
 from pullmatte.data.procedural.layer import (
     Appearance,
     Painter,
@@ -22,20 +23,6 @@ from pullmatte.data.procedural.texture import draw_texture
 from pullmatte.data.samples import Plane
 
 Curves = list[Points]
-
-
-class _Flutter:
-    """Moves points of a sheet as a wave runs through it."""
-
-    def __init__(self, generator: np.random.Generator, strength: float) -> None:
-        self.waves = generator.normal(0, 2.5, (4, 2))
-        self.moves = generator.normal(0, strength, (4, 2))
-        self.rates = generator.uniform(1, 4, 4)
-        self.phases = generator.uniform(0, 2 * np.pi, 4)
-
-    def bend(self, points: Points, time: float) -> Points:
-        angle = points @ self.waves.T + self.phases + self.rates * time
-        return np.asarray(points + np.sin(angle) @ self.moves / 2)
 
 
 def net(size_px: int, generator: np.random.Generator) -> Painter:
@@ -246,7 +233,7 @@ def _threads(
 ) -> Painter:
     """Draw threads as cords: dark at their sides, light along their middle."""
     pose = draw_pose(generator, tilt=0.4)
-    flutter = _Flutter(generator, sag)
+    flutter = Flutter(generator, sag)
     colour = any_colour(generator)
     if pale:
         colour = near(np.full(3, generator.uniform(0.6, 1), np.float32), 0.03, generator)
@@ -278,7 +265,7 @@ def _draw_cords(
     width: float,
     colour: Colour,
     pose: Pose,
-    flutter: _Flutter,
+    flutter: Flutter,
     time: float,
 ) -> None:
     size_px = canvas.shape[0] // FINE
