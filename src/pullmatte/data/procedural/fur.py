@@ -8,7 +8,7 @@ from pullmatte.data.procedural.hair import Hair
 from pullmatte.data.procedural.layer import Appearance, Painter, appearance_of, empty_layer, over
 from pullmatte.data.procedural.noise import Noise
 from pullmatte.data.procedural.outlines import any_polygon, blob, ellipse
-from pullmatte.data.procedural.palette import any_colour, hair_colour, near
+from pullmatte.data.procedural.palette import any_colour, hair_colour
 from pullmatte.data.procedural.parts import Part, Surface, draw_surface, paint_parts
 from pullmatte.data.procedural.pose import Points, Pose, draw_pose
 from pullmatte.data.procedural.raster import Light, draw_light
@@ -218,7 +218,7 @@ def _edge_strands(
         keep = np.abs(roots[:, 0]) > generator.uniform(0.3, 0.6) * np.abs(outline).max()
         roots, angles = roots[keep], angles[keep]
     length = float(generator.uniform(0.1, 0.35)) if fringe else float(generator.uniform(0.02, 0.1))
-    tones = np.stack([near(np.asarray(colour, np.float32), 0.04, generator) for _ in roots])
-    drawn = _short_hair(generator, size_px, roots * 0.98, angles, length, tones.astype(np.float64))
+    tones = colour + 0.04 * generator.standard_normal((len(roots), 1))
+    drawn = _short_hair(generator, size_px, roots * 0.98, angles, length, tones)
     widths = drawn.widths_px * (2.5 if fringe else 0.5)
     return Hair(drawn.growth, widths, drawn.colours, drawn.opacity, drawn.sheen)

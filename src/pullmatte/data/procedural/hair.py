@@ -5,7 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pullmatte.data.procedural.layer import Appearance, Painter, appearance_of, empty_layer, over
+from pullmatte.data.procedural.layer import (
+    Appearance,
+    Layer,
+    Painter,
+    appearance_of,
+    dimmed,
+    empty_layer,
+    over,
+)
 from pullmatte.data.procedural.noise import Noise
 from pullmatte.data.procedural.outlines import blob, ellipse, tube
 from pullmatte.data.procedural.palette import any_colour, hair_colour, near, skin_colour
@@ -14,6 +22,8 @@ from pullmatte.data.procedural.pose import Points, Pose, draw_pose
 from pullmatte.data.procedural.raster import Light, draw_light
 from pullmatte.data.procedural.solids import face_parts
 from pullmatte.data.procedural.strands import (
+    FINE,
+    Bytes,
     Growth,
     Numbers,
     draw_strands,
@@ -45,8 +55,19 @@ class Hair:
     opacity: float
     sheen: Plane
 
-    def layer(self, pose: Pose, time: float) -> Plane:
-        """Draw the strands.
+    def draw(self, canvas: Bytes, pose: Pose, time: float) -> None:
+        """Draw the strands over what is on a canvas, without their sheen.
+
+        Args:
+            canvas: from `fine_canvas`.
+            pose: from object coordinates to pixels.
+            time: in seconds.
+        """
+        curves = pose.place(self.growth.curves(time), canvas.shape[0] // FINE, time)
+        draw_strands(canvas, curves, self.widths_px, self.colours, opacity=self.opacity)
+
+    def layer(self, pose: Pose, time: float) -> Layer:
+        """Draw the strands alone.
 
         Args:
             pose: from object coordinates to pixels.
@@ -55,13 +76,9 @@ class Hair:
         Returns:
             `S S 4`, premultiplied.
         """
-        size_px = self.sheen.shape[0]
-        canvas = fine_canvas(size_px)
-        curves = pose.place(self.growth.curves(time), size_px, time)
-        draw_strands(canvas, curves, self.widths_px, self.colours, opacity=self.opacity)
-        layer = strand_layer(canvas)
-        layer[..., :3] *= self.sheen[..., None]
-        return np.minimum(layer, layer[..., 3:], out=layer)
+        canvas = fine_canvas(self.sheen.shape[0])
+        self.draw(canvas, pose, time)
+        return dimmed(strand_layer(canvas), self.sheen)
 
 
 def hair(size_px: int, generator: np.random.Generator) -> Painter:
@@ -267,8 +284,11 @@ def _stack(
 ) -> Callable[[float], Appearance]:
     def paint(time: float) -> Appearance:
         layer = empty_layer(size_px)
-        for each in behind:
-            over(each.layer(pose, time), layer)
+        if behind:
+            canvas = fine_canvas(size_px)
+            for each in behind:
+                each.draw(canvas, pose, time)
+            layer = dimmed(strand_layer(canvas), behind[-1].sheen)
         paint_parts(layer, parts, pose, light, time)
         for each in front:
             over(each.layer(pose, time), layer)

@@ -55,9 +55,39 @@ def layer_of(colour: Image, alpha: Plane) -> Layer:
     Returns:
         The layer, `H W 4`.
     """
-    layer = np.empty((*alpha.shape, 4), np.float32)
-    np.multiply(colour, alpha[..., None], out=layer[..., :3])
-    layer[..., 3] = alpha
+    alpha = np.asarray(alpha, np.float32)
+    if colour.ndim == 1:
+        return cv2.merge([*(alpha * c for c in colour.astype(np.float32)), alpha])
+    return cv2.merge([np.asarray(colour * alpha[..., None], np.float32), alpha])
+
+
+def shrunk(canvas: NDArray[np.uint8], steps: int) -> NDArray[np.uint8]:
+    """Average fine pixels; halving twice is five times faster than quartering.
+
+    Args:
+        canvas: `H W` or `H W C`.
+        steps: fine pixels along a pixel, a power of two.
+
+    Returns:
+        `h w` or `h w C`.
+    """
+    while steps > 1:
+        size = canvas.shape[1] // 2, canvas.shape[0] // 2
+        canvas, steps = cv2.resize(canvas, size, interpolation=cv2.INTER_AREA), steps // 2
+    return canvas
+
+
+def dimmed(layer: Layer, factor: Plane) -> Layer:
+    """Multiply a layer's colour, which is changed and returned, and leave its alpha.
+
+    Args:
+        layer: `H W 4`.
+        factor: `H W`.
+
+    Returns:
+        The layer.
+    """
+    layer *= cv2.merge([factor, factor, factor, np.ones_like(factor)])
     return layer
 
 
@@ -71,7 +101,7 @@ def over(top: Layer, bottom: Layer) -> Layer:
     Returns:
         The bottom, with the top over it.
     """
-    bottom *= 1 - top[..., 3:]
+    bottom *= (1 - cv2.extractChannel(top, 3))[..., None]
     bottom += top
     return bottom
 
@@ -85,11 +115,11 @@ def appearance_of(layer: Layer) -> Appearance:
     Returns:
         Straight colour, defined everywhere, and alpha.
     """
-    alpha = np.clip(layer[..., 3], 0, 1)
-    spread = _spread_colour(layer)
-    weight = (1 / (alpha + FILL_STRENGTH))[..., None]
-    colour = (layer[..., :3] + FILL_STRENGTH * spread) * weight
-    return Appearance(np.clip(colour, 0, 1), alpha)
+    alpha = np.clip(cv2.extractChannel(layer, 3), 0, 1)
+    colour = cv2.cvtColor(layer, cv2.COLOR_BGRA2BGR)
+    colour += _spread_colour(layer)
+    colour *= (1 / (alpha + FILL_STRENGTH))[..., None]
+    return Appearance(np.clip(colour, 0, 1, out=colour), alpha)
 
 
 def _spread_colour(layer: Layer) -> Image:
@@ -100,5 +130,5 @@ def _spread_colour(layer: Layer) -> Image:
     total = np.zeros_like(small)
     for sigma, weight in FILL_SIGMAS:
         total += np.float32(weight) * cv2.GaussianBlur(small, (0, 0), sigma)
-    colour = total[..., :3] / np.maximum(total[..., 3:], 1e-30)
+    colour = FILL_STRENGTH * total[..., :3] / np.maximum(total[..., 3:], 1e-30)
     return np.asarray(cv2.resize(colour, (width, height)), np.float32)

@@ -8,6 +8,7 @@ from pullmatte.data.procedural.layer import (
     Appearance,
     Painter,
     appearance_of,
+    dimmed,
     empty_layer,
     layer_of,
     over,
@@ -238,7 +239,7 @@ def _threads(
     if pale:
         colour = near(np.full(3, generator.uniform(0.6, 1), np.float32), 0.03, generator)
     outline = _net_outline(generator) if framed and generator.random() < 0.6 else None
-    sheen = np.clip(1 + 0.2 * Noise(generator, 3, 3).at(size_px), 0.3, 1.6)[..., None]
+    sheen = np.clip(1 + 0.2 * Noise(generator, 3, 3).at(size_px), 0.3, 1.6)
     rim_width = width * float(generator.uniform(1.5, 3))
     heavy = [*(bold or []), *([] if outline is None else [np.concatenate([outline, outline[:1]])])]
 
@@ -253,8 +254,7 @@ def _threads(
             canvas = fine_canvas(size_px)
             _draw_cords(canvas, heavy, rim_width, colour, pose, flutter, time)
             over(strand_layer(canvas), layer)
-        layer[..., :3] *= sheen
-        return appearance_of(np.minimum(layer, layer[..., 3:]))
+        return appearance_of(dimmed(layer, sheen))
 
     return paint
 

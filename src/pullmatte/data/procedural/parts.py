@@ -6,7 +6,14 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from pullmatte.data.procedural.layer import Appearance, Layer, appearance_of, empty_layer
+from pullmatte.data.procedural.layer import (
+    Appearance,
+    Layer,
+    appearance_of,
+    dimmed,
+    empty_layer,
+    layer_of,
+)
 from pullmatte.data.procedural.pose import Points, Pose
 from pullmatte.data.procedural.raster import Light, bounds, coverage, lighting, lit, relief
 from pullmatte.data.procedural.texture import TILE_PX
@@ -132,8 +139,7 @@ def _paint_part(layer: Layer, part: Part, pose: Pose, light: Light, time: float)
     if part.shadow:
         _darken(window, mask, part.shadow, radius_px)
     window *= (1 - mask)[..., None]
-    window[..., :3] += colour * mask[..., None]
-    window[..., 3] += mask
+    window += layer_of(colour, mask)
 
 
 def _part_light(
@@ -174,4 +180,4 @@ def _tile_window(surface: Surface, matrix: Points, box: tuple[int, int, int, int
 def _darken(window: Layer, mask: Plane, strength: float, radius_px: float) -> None:
     side = max(int(radius_px * 0.15), 1) * 2 + 1
     shade = 1 - strength * cv2.blur(mask, (side, side))
-    window[..., :3] *= shade[..., None]
+    dimmed(window, shade)

@@ -6,7 +6,14 @@ import cv2
 import numpy as np
 
 from pullmatte.data.procedural.hair import Hair
-from pullmatte.data.procedural.layer import Appearance, Painter, appearance_of, empty_layer, over
+from pullmatte.data.procedural.layer import (
+    Appearance,
+    Painter,
+    appearance_of,
+    dimmed,
+    empty_layer,
+    over,
+)
 from pullmatte.data.procedural.noise import Noise
 from pullmatte.data.procedural.palette import Colour, any_colour, hair_colour, near
 from pullmatte.data.procedural.pose import Points, Pose, draw_pose
@@ -54,16 +61,14 @@ def leaves(size_px: int, generator: np.random.Generator) -> Painter:
     wood = near(np.array([0.3, 0.22, 0.15], np.float32), 0.08, generator)
     thick = float(generator.uniform(0.01, 0.035))
     light = float(generator.uniform(0.1, 0.35))
-    sheen = np.clip(1 + 0.2 * Noise(generator, 4, 4).at(size_px), 0.3, 1.7)[..., None]
+    sheen = np.clip(1 + 0.2 * Noise(generator, 4, 4).at(size_px), 0.3, 1.7)
 
     def paint(time: float) -> Appearance:
         canvas = fine_canvas(size_px)
         _draw_twigs(canvas, foliage.twigs, thick, wood, pose, time)
         sway = wind * (np.sin(rate * time + foliage.phases) - np.sin(foliage.phases))
         _draw_leaves(canvas, foliage, foliage.angles + sway, light, pose, time)
-        layer = strand_layer(canvas)
-        layer[..., :3] *= sheen
-        return appearance_of(np.minimum(layer, layer[..., 3:]))
+        return appearance_of(dimmed(strand_layer(canvas), sheen))
 
     return paint
 
@@ -140,9 +145,7 @@ def seedhead(size_px: int, generator: np.random.Generator) -> Painter:
         hairs = pose.place(lines, size_px, time)
         thin = np.repeat(wide * 0.5, rays)
         draw_strands(canvas, hairs, thin, np.repeat(tones * 1.15, rays, 0))
-        layer = strand_layer(canvas)
-        layer[..., :3] *= sheen[..., None]
-        return appearance_of(np.minimum(layer, layer[..., 3:]))
+        return appearance_of(dimmed(strand_layer(canvas), sheen))
 
     return paint
 

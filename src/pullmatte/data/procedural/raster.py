@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from pullmatte.data.procedural.layer import shrunk
 from pullmatte.data.procedural.pose import Points
 from pullmatte.data.samples import Image, Plane
 
@@ -59,8 +60,7 @@ def coverage(contours: Sequence[Points], width_px: int, height_px: int) -> Plane
     """
     mask = np.zeros((height_px * EDGE_STEPS, width_px * EDGE_STEPS), np.uint8)
     cv2.fillPoly(mask, [fixed(c, EDGE_STEPS) for c in contours], 255, cv2.LINE_8, SHIFT)
-    small = cv2.resize(mask, (width_px, height_px), interpolation=cv2.INTER_AREA)
-    return small.astype(np.float32) / 255
+    return shrunk(mask, EDGE_STEPS).astype(np.float32) / 255
 
 
 def fixed(points: Points, steps: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int32]]:

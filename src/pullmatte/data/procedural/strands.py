@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pullmatte.data.procedural.layer import Layer
+from pullmatte.data.procedural.layer import Layer, shrunk
 from pullmatte.data.procedural.pose import Points
-from pullmatte.data.procedural.raster import SHIFT, fixed
+from pullmatte.data.procedural.raster import FAR, SHIFT
 
 Bytes = NDArray[np.uint8]
 Numbers = NDArray[np.float64]
@@ -88,16 +88,16 @@ def nearest_clump(roots: Points, count: int, generator: np.random.Generator) -> 
         `N` indices.
     """
     leaders = generator.choice(len(roots), min(count, len(roots)), replace=False)
-    distance = ((roots[:, None] - roots[leaders][None]) ** 2).sum(-1)
+    ahead = roots[leaders]
+    distance = (ahead**2).sum(1) - 2 * roots @ ahead.T
     return np.asarray(leaders[distance.argmin(1)], np.int64)
 
 
-def fine_canvas(size_px: int, layer: Layer | None = None) -> Bytes:
+def fine_canvas(size_px: int) -> Bytes:
     """Return a canvas of finer pixels to draw strands on, its colour straight.
 
     Args:
         size_px: side of the square.
-        layer: not used yet.
 
     Returns:
         `4S 4S 4` zeros.
@@ -127,26 +127,29 @@ def draw_strands(
         groups: how many colours are used at most.
     """
     count = len(curves_px)
+    middle = ((curves_px * FINE - 0.5) * (1 << SHIFT)).astype(np.float32)
+    side = _sides(middle, widths_px * (FINE << SHIFT), taper)
     for group in np.array_split(np.arange(count), min(groups, count)):
         colour = np.clip(colours[group].mean(0), 0, 1) * 255
-        lines = _bundle(curves_px[group], widths_px[group], taper)
+        number = int(np.ceil(max(widths_px[group].max() * FINE, 1) / LINE_SPACING - 0.25))
+        lines = middle[group][None]
+        if number > 1:
+            places = np.linspace(-0.5, 0.5, number, dtype=np.float32)[:, None, None, None]
+            lines = lines + places * side[group]
+        whole = np.clip(lines.reshape(-1, *middle.shape[1:]), -FAR, FAR).astype(np.int32)
         paint = (*(float(c) for c in colour), 255.0 * opacity)
-        cv2.polylines(canvas, list(lines), False, paint, 1, cv2.LINE_8, SHIFT)
+        cv2.polylines(canvas, list(whole), False, paint, 1, cv2.LINE_8, SHIFT)
 
 
-def _bundle(curves: Points, widths: Numbers, taper: float) -> NDArray[np.int32]:
-    """Turn each strand into lines side by side that come together at its tip."""
-    count = int(np.ceil(max(widths.max() * FINE, 1) / LINE_SPACING - 0.25))
-    if count <= 1:
-        return fixed(curves, FINE)
-    along = np.gradient(curves, axis=1)
-    along /= np.maximum(np.linalg.norm(along, axis=-1, keepdims=True), 1e-9)
-    side = np.stack([-along[..., 1], along[..., 0]], -1)
-    keep = 1 - taper * np.linspace(0, 1, curves.shape[1]) ** 2
-    reach = np.maximum(widths - 1 / FINE, 0)[:, None] * keep
-    places = np.linspace(-0.5, 0.5, count)[:, None, None, None]
-    lines = curves[None] + places * (side * reach[..., None])[None]
-    return fixed(lines.reshape(-1, *curves.shape[1:]), FINE)
+def _sides(middle: Points, widths: Numbers, taper: float) -> Points:
+    """Return how far each strand reaches across, less the width of a line."""
+    along = np.empty_like(middle)
+    along[:, 1:-1] = middle[:, 2:] - middle[:, :-2]
+    along[:, 0], along[:, -1] = middle[:, 1] - middle[:, 0], middle[:, -1] - middle[:, -2]
+    keep = 1 - taper * np.linspace(0, 1, middle.shape[1]) ** 2
+    reach = np.maximum(widths - (1 << SHIFT), 0)[:, None] * keep
+    reach = reach / np.maximum(np.hypot(along[..., 0], along[..., 1]), 1e-6)
+    return np.stack([-along[..., 1] * reach, along[..., 0] * reach], -1).astype(np.float32)
 
 
 def strand_layer(canvas: Bytes) -> Layer:
@@ -158,6 +161,4 @@ def strand_layer(canvas: Bytes) -> Layer:
     Returns:
         `S S 4`, premultiplied.
     """
-    size_px = canvas.shape[0] // FINE
-    small = cv2.resize(canvas, (size_px, size_px), interpolation=cv2.INTER_AREA)
-    return small.astype(np.float32) / 255
+    return shrunk(canvas, FINE).astype(np.float32) / 255

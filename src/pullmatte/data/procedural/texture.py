@@ -107,13 +107,13 @@ def draw_texture(generator: np.random.Generator, base: Colour | None = None) -> 
     first = any_colour(generator) if base is None else base
     far = generator.random() < 0.5
     second = any_colour(generator) if far else near(first, 0.15, generator)
-    share = maker(generator, x, y).astype(np.float32)[..., None]
-    tile = first * (1 - share) + second * share
-    stains = Noise(generator, 3, 3).at(TILE_PX)[..., None]
-    tile = tile * (1 + generator.uniform(0, 0.12) * stains)
-    grain = generator.standard_normal((TILE_PX, TILE_PX, 1), np.float32)
-    tile += generator.uniform(0, 0.05) * cv2.blur(grain, (2, 2))[..., None]
-    return np.clip(tile, 0, 1).astype(np.float32)
+    share = maker(generator, x, y).astype(np.float32)
+    tile = cv2.merge([a + (b - a) * share for a, b in zip(first, second, strict=True)])
+    stains = Noise(generator, 3, 3).at(TILE_PX)
+    tile *= (1 + np.float32(generator.uniform(0, 0.12)) * stains)[..., None]
+    grain = generator.standard_normal((TILE_PX, TILE_PX), np.float32)
+    tile += (np.float32(generator.uniform(0, 0.05)) * cv2.blur(grain, (2, 2)))[..., None]
+    return np.clip(tile, 0, 1, out=tile)
 
 
 def tinted(tile: Image, colour: Colour, share: float) -> Image:
