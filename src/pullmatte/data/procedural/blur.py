@@ -5,12 +5,12 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from pullmatte.data.procedural import hair, nets, plants, solids
+from pullmatte.data.procedural import busts, nets, plants, solids
 from pullmatte.data.procedural.layer import Appearance, Layer, Painter, appearance_of, layer_of
 from pullmatte.data.samples import Cutout
 
 PASSES = 5
-HARD = (solids.toy, solids.pottery, solids.doll, nets.chain, plants.leaves, hair.bust)
+HARD = (solids.toy, solids.pottery, solids.doll, nets.chain, plants.leaves, busts.bust)
 
 
 def motion_blurred(

@@ -34,7 +34,7 @@ class _Sheet:
         self.aspect = (1.0, stretch) if generator.random() < 0.6 else (stretch, 1.0)
         if generator.random() < 0.2:
             self.aspect = (1.0, 1.0)
-        self.steepness = float(generator.uniform(0.4, 3)) / cells * 0.6
+        self.steepness = float(generator.uniform(0.6, 6)) / cells * 0.6
         self.lace = float(generator.uniform(0, 1.5)) if generator.random() < 0.4 else 0.0
         self.hem = float(generator.uniform(0.004, 0.03)) if generator.random() < 0.6 else 0.0
         self.speed = generator.normal(0, 0.15, 2)
@@ -89,7 +89,7 @@ def veil(size_px: int, generator: np.random.Generator) -> Painter:
     for _ in range(int(generator.choice([1, 2, 3], p=[0.5, 0.3, 0.2]))):
         plain = np.broadcast_to(near(base, 0.05, generator), (TILE_PX, TILE_PX, 3))
         tile = draw_texture(generator, base) if generator.random() < 0.3 else plain
-        density = float(np.exp(generator.uniform(np.log(0.08), np.log(0.9))))
+        density = float(np.exp(generator.uniform(np.log(0.15), np.log(1.2))))
         sheets.append(_Sheet(generator, density, np.ascontiguousarray(tile, np.float32)))
     return _sheets(size_px, generator, sheets)
 

@@ -5,11 +5,18 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from pullmatte.data.procedural.hair import Hair
-from pullmatte.data.procedural.layer import Appearance, Painter, appearance_of, empty_layer, over
+from pullmatte.data.procedural.layer import (
+    Appearance,
+    Painter,
+    appearance_of,
+    dimmed,
+    empty_layer,
+    over,
+)
 from pullmatte.data.procedural.noise import Noise
 from pullmatte.data.procedural.outlines import any_polygon, blob, ellipse
 from pullmatte.data.procedural.palette import any_colour, hair_colour
-from pullmatte.data.procedural.parts import Part, Surface, draw_surface, paint_parts
+from pullmatte.data.procedural.parts import Part, Surface, draw_surface, paint_parts, volume_of
 from pullmatte.data.procedural.pose import Points, Pose, draw_pose
 from pullmatte.data.procedural.raster import Light, draw_light
 from pullmatte.data.procedural.solids import face_parts
@@ -85,7 +92,8 @@ def _furry(
 ) -> Callable[[float], Appearance]:
     def paint(time: float) -> Appearance:
         layer = paint_parts(empty_layer(size_px), parts, pose, light, time)
-        over(coat.layer(pose, time), layer)
+        volume = volume_of(parts, pose, light, size_px, time)
+        over(dimmed(coat.layer(pose, time), volume), layer)
         return appearance_of(paint_parts(layer, face, pose, light, time))
 
     return paint
@@ -98,15 +106,26 @@ def _animal(generator: np.random.Generator) -> list[Ball]:
     side = generator.choice([-1, 1])
     legs = [(x * wide, 0.2 + u(0.3, 0.5), u(0.07, 0.13), u(0.2, 0.4), u(-0.2, 0.2))
             for x in (-0.75, -0.5, 0.5, 0.75)]  # fmt: skip
-    tail = (-side * wide * 1.25, u(-0.3, 0.2), u(0.2, 0.35), u(0.05, 0.14), side * u(-0.9, 0.9))
+    tail = _spoke((0, 0.1), np.pi / 2 + side * np.pi / 2 + u(-0.8, 0.8), wide * 0.9,
+                  u(0.15, 0.35), u(0.05, 0.14))  # fmt: skip
     head, x, y = u(0.22, 0.36), side * wide * u(0.7, 1.05), u(-0.55, -0.2)
     long, out = head * u(0.3, 0.9), u(0.4, 0.8)
-    ears = [(x + s * head * out, y - head * 0.85, head * u(0.2, 0.35), long, s * u(0, 0.6))
-            for s in (-1, 1)]  # fmt: skip
+    ear = head * u(0.2, 0.35)
+    ears = [_spoke((x, y), -np.pi / 2 + s * out, head * 0.85, long, ear) for s in (-1, 1)]
     body = (0.0, 0.15, wide, high, u(-0.2, 0.2))
     if generator.random() < 0.4:
+        ears = [(ex - 0.7 * x, ey, *more) for ex, ey, *more in ears]
         return [body, *ears, (x * 0.3, y, head, head * u(0.8, 1.1), 0.0)]
     return [*legs, tail, body, *ears, (x, y, head, head * u(0.8, 1.1), 0.0)]
+
+
+def _spoke(
+    centre: tuple[float, float], direction: float, start: float, half: float, thick: float
+) -> Ball:
+    """Return a long ball that stands on another one and points away from it."""
+    reach = start + half * 0.8
+    x, y = centre[0] + reach * np.cos(direction), centre[1] + reach * np.sin(direction)
+    return (float(x), float(y), half, thick, direction)
 
 
 def _fluff(generator: np.random.Generator) -> list[Ball]:
@@ -142,7 +161,7 @@ def _grow_fur(
 ) -> Hair:
     """Cover balls with short strands that point away from their middles."""
     areas = np.array([a * b for _, _, a, b, _ in balls])
-    count = int(np.clip(900 * (0.12 / length) ** 0.8, 500, 3500) * generator.uniform(0.8, 1.6))
+    count = int(np.clip(1500 * (0.12 / length) ** 0.8, 900, 4500) * generator.uniform(0.8, 1.5))
     roots, angles, combs = [], [], generator.uniform(0, 2 * np.pi)
     strength = generator.uniform(0, 1.5)
     for (x, y, a, b, turn), share in zip(balls, areas / areas.sum(), strict=True):

@@ -16,7 +16,7 @@ from pullmatte.data.procedural.noise import Noise
 from pullmatte.data.procedural.outlines import ellipse, lathe_outline, lathe_profile
 from pullmatte.data.procedural.palette import Colour, any_colour, near
 from pullmatte.data.procedural.pose import Points, Pose, draw_pose
-from pullmatte.data.procedural.raster import coverage, fixed
+from pullmatte.data.procedural.raster import coverage, fixed, relief
 from pullmatte.data.samples import Image, Plane
 
 
@@ -65,7 +65,7 @@ def vessel(size_px: int, generator: np.random.Generator) -> Painter:
     sag = float(generator.uniform(0.05, 0.25))
     profile[:, 1] *= 1 - sag * profile[[0, -1], 0].max()
     wall = float(generator.uniform(0.03, 0.12))
-    density = float(np.exp(generator.uniform(np.log(0.15), np.log(2))))
+    density = float(np.exp(generator.uniform(np.log(0.25), np.log(2.5))))
     tint = any_colour(generator) if generator.random() < 0.5 else _clear(generator)
     level = float(generator.uniform(-0.6, 0.9)) if generator.random() < 0.5 else 2.0
     drink, drink_density = any_colour(generator), float(generator.uniform(0.2, 3))
@@ -124,7 +124,7 @@ def water(size_px: int, generator: np.random.Generator) -> Painter:
         fall = np.stack([0 * ages, gravity * ages**2 / 2], -1)
         tracks = starts[:, None] + moves[:, None] * ages[:, None] + fall
         field = _metaballs(pose.place(tracks, size_px, time), thick * pose.scale, size_px)
-        field += 0.06 * ripple.at(size_px, time) * np.minimum(field, 1)
+        field += 0.15 * ripple.at(size_px, time) * np.minimum(field, 1)
         return _clear_body(field, tint, clear, size_px)
 
     return paint
@@ -259,8 +259,11 @@ def _metaballs(tracks_px: Points, thick: Points, size_px: int) -> Plane:
 def _clear_body(field: Plane, tint: Colour, clear: float, size_px: int) -> Appearance:
     """Show a clear body by its edge, its slope against sky and ground, and glints."""
     edge = np.clip((field - 0.5) * size_px / 40 + 0.5, 0, 1)
-    right = cv2.Sobel(field, cv2.CV_32F, 1, 0, ksize=3, scale=size_px / 250)
-    down = cv2.Sobel(field, cv2.CV_32F, 0, 1, ksize=3, scale=size_px / 250)
+    half = cv2.resize(edge, (size_px // 2, size_px // 2), interpolation=cv2.INTER_AREA)
+    height = 2 * cv2.resize(relief(half, size_px / 50), (size_px, size_px))
+    height += (size_px / 60) * field
+    right = cv2.Sobel(height, cv2.CV_32F, 1, 0, ksize=3, scale=1 / 8)
+    down = cv2.Sobel(height, cv2.CV_32F, 0, 1, ksize=3, scale=1 / 8)
     facing = 1 / np.sqrt(1 + right * right + down * down)
     alpha = clear + (1 - clear) * (1 - facing) ** 1.2
     glint = np.clip((0.75 + 0.5 * right * facing + 0.55 * down * facing) * 6 - 6.2, 0, 1)

@@ -1,6 +1,5 @@
-"""Hair over a head, single strands, and busts with hair, face and shoulders."""
+"""Hair over a head, locks of it, and single strands."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,12 +14,11 @@ from pullmatte.data.procedural.layer import (
     over,
 )
 from pullmatte.data.procedural.noise import Noise
-from pullmatte.data.procedural.outlines import blob, ellipse, tube
-from pullmatte.data.procedural.palette import any_colour, hair_colour, near, skin_colour
-from pullmatte.data.procedural.parts import Part, Surface, draw_surface, paint_parts
+from pullmatte.data.procedural.outlines import blob
+from pullmatte.data.procedural.palette import any_colour, hair_colour, near
+from pullmatte.data.procedural.parts import Part, draw_surface, paint_parts, volume_of
 from pullmatte.data.procedural.pose import Points, Pose, draw_pose
 from pullmatte.data.procedural.raster import Light, draw_light
-from pullmatte.data.procedural.solids import face_parts
 from pullmatte.data.procedural.strands import (
     FINE,
     Bytes,
@@ -92,15 +90,17 @@ def hair(size_px: int, generator: np.random.Generator) -> Painter:
         What shows it.
     """
     pose, light = draw_pose(generator, tilt=0.5), draw_light(generator)
+    if generator.random() < 0.25:
+        return stack(size_px, pose, light, [], [], [_lock(generator, size_px)])
     radius = float(generator.uniform(0.3, 0.6))
     core = blob(generator, radius, 0.06, 4)
     colour = hair_colour(generator)
     length = float(np.clip(generator.lognormal(-0.9, 0.6), 0.15, 1.5))
-    roots, angles = scalp(generator, int(generator.integers(700, 2200)), radius)
+    roots, angles = scalp(generator, int(generator.integers(900, 2600)), radius)
     strands = draw_hair(generator, size_px, roots, angles, length, colour)
     flyaways = draw_flyaways(generator, size_px, radius, length, colour)
     surface = draw_surface(generator, draw_texture(generator, colour * 0.6), radius * 0.6)
-    return _stack(size_px, pose, light, [flyaways], [Part([core], surface)], [strands])
+    return stack(size_px, pose, light, [flyaways], [Part([core], surface)], [strands])
 
 
 def strands(size_px: int, generator: np.random.Generator) -> Painter:
@@ -125,43 +125,7 @@ def strands(size_px: int, generator: np.random.Generator) -> Painter:
     if generator.random() < 0.6:
         body = blob(generator, float(generator.uniform(0.1, 0.35)), 0.1) + origin
         parts = [Part([body], draw_surface(generator, draw_texture(generator)))]
-    return _stack(size_px, pose, light, [], parts, [drawn])
-
-
-def bust(size_px: int, generator: np.random.Generator) -> Painter:
-    """Draw a person down to the shoulders: hair of any length, a simple face, clothes.
-
-    Args:
-        size_px: side of the square.
-        generator: drawn from.
-
-    Returns:
-        What shows it.
-    """
-    pose, light = draw_pose(generator, tilt=0.12, cut_share=0.4), draw_light(generator)
-    skin, colour = skin_colour(generator), hair_colour(generator)
-    head = float(generator.uniform(0.32, 0.44))
-    tall = head * float(generator.uniform(1.15, 1.4))
-    y = float(generator.uniform(-0.4, -0.2))
-    parts = _body(generator, skin, head, tall, y)
-    bald = generator.random() < 0.08
-    length = float(np.exp(generator.uniform(np.log(0.08), np.log(1.3))))
-    shift = np.array([0.0, y - 0.1 * tall])
-    roots, angles = scalp(generator, int(generator.integers(900, 1800)), head * 1.02)
-    keep = roots[:, 1] < head * generator.uniform(-0.2, 0.5)
-    back = draw_hair(generator, size_px, roots[keep] + shift, angles[keep], length, colour * 0.8)
-    fringe_y = generator.uniform(-0.75, -0.35) * head
-    front_keep = roots[:, 1] < fringe_y
-    short = min(length, float(generator.uniform(0.15, 0.5)))
-    front = draw_hair(
-        generator, size_px, roots[front_keep] + shift, angles[front_keep], short, colour
-    )
-    flyaways = draw_flyaways(generator, size_px, head, length, colour, shift)
-    if bald:
-        return _stack(size_px, pose, light, [], parts, [])
-    cap = Part([_cap(head, tall, y, float(fringe_y))], _hair_surface(generator, colour))
-    behind = [flyaways, back]
-    return _stack(size_px, pose, light, behind, [*parts, cap], [front])
+    return stack(size_px, pose, light, [], parts, [drawn])
 
 
 def scalp(generator: np.random.Generator, count: int, radius: float) -> tuple[Points, Numbers]:
@@ -226,6 +190,7 @@ def draw_hair(
         clumping=float(generator.uniform(0, 0.9)),
         wind=float(generator.normal(0, 0.3)),
         rate=float(generator.uniform(2, 8)),
+        steps=14 if length < 0.5 and curly < 1 else 28,
     )
     wide = size_px / 512 * float(generator.uniform(0.35, 1.3))
     widths = np.maximum(wide * generator.lognormal(0, 0.3, count), 0.15)
@@ -269,19 +234,45 @@ def draw_flyaways(
     return Hair(drawn.growth, drawn.widths_px * 0.6, drawn.colours, opacity, drawn.sheen)
 
 
+def _lock(generator: np.random.Generator, size_px: int) -> Hair:
+    """Draw a lock, a wig or a tail of hair that hangs from a short line."""
+    count = int(generator.integers(400, 1600))
+    across = generator.uniform(-1, 1, count)
+    wide, high = generator.uniform(0.05, 0.6), generator.uniform(0, 0.3)
+    roots = np.stack([wide * across, -0.85 + high * across**2], -1)
+    roots += generator.normal(0, 0.02, roots.shape)
+    angles = np.pi / 2 - across * generator.uniform(-0.3, 0.9) + generator.normal(0, 0.08, count)
+    length = float(generator.uniform(0.7, 1.7))
+    return draw_hair(generator, size_px, roots, angles, length, hair_colour(generator))
+
+
 def _sheen(generator: np.random.Generator, size_px: int) -> Plane:
     field = Noise(generator, generator.uniform(1.5, 4), 2).at(size_px)
     return np.clip(1 + generator.uniform(0.05, 0.3) * field, 0.4, 1.8)
 
 
-def _stack(
+def stack(
     size_px: int,
     pose: Pose,
     light: Light,
     behind: list[Hair],
     parts: list[Part],
     front: list[Hair],
-) -> Callable[[float], Appearance]:
+) -> Painter:
+    """Lay hair behind and before parts.
+
+    Args:
+        size_px: side of the square.
+        pose: where all of it stands.
+        light: on all of it.
+        behind: drawn first, on one canvas.
+        parts: drawn over it.
+        front: drawn last.
+
+    Returns:
+        What shows it.
+    """
+
     def paint(time: float) -> Appearance:
         layer = empty_layer(size_px)
         if behind:
@@ -291,48 +282,10 @@ def _stack(
             layer = dimmed(strand_layer(canvas), behind[-1].sheen)
         paint_parts(layer, parts, pose, light, time)
         for each in front:
-            over(each.layer(pose, time), layer)
+            top = each.layer(pose, time)
+            if parts:
+                dimmed(top, volume_of(parts, pose, light, size_px, time))
+            over(top, layer)
         return appearance_of(layer)
 
     return paint
-
-
-def _hair_surface(generator: np.random.Generator, colour: Numbers) -> Surface:
-    dark = np.asarray(colour * generator.uniform(0.5, 0.9), np.float32)
-    tile = np.broadcast_to(dark, (256, 256, 3)).astype(np.float32)
-    return Surface(tile, gloss=0.15, sharpness=8.0, roundness=0.2)
-
-
-def _cap(head: float, tall: float, y: float, fringe_y: float) -> Points:
-    """Return the part of the skull that is under hair."""
-    turn = np.linspace(np.pi, 2 * np.pi, 40)
-    top = np.stack([np.cos(turn) * head * 1.03, y + np.sin(turn) * tall * 1.05], -1)
-    side = np.linspace(1, -1, 30)
-    line = y + fringe_y * 0.8 + (np.abs(side) ** 3) * (0.1 * head - fringe_y * 0.8)
-    return np.concatenate([top, np.stack([side * head * 1.03, line], -1)])
-
-
-def _body(
-    generator: np.random.Generator, skin: Numbers, head: float, tall: float, y: float
-) -> list[Part]:
-    """Return shoulders, neck, ears, head and face."""
-    tone = np.asarray(skin, np.float32)
-    tile = np.broadcast_to(tone, (256, 256, 3)).astype(np.float32)
-    surface = Surface(tile, gloss=float(generator.uniform(0, 0.3)), sharpness=15.0, roundness=0.25)
-    cloth = draw_surface(generator, draw_texture(generator), 0.35)
-    wide = float(generator.uniform(0.75, 1.1))
-    neck_y = y + tall * 0.95
-    shoulders = ellipse((0, 1.25), (wide, 1.25 - neck_y - 0.12), 0, float(generator.uniform(2, 3)))
-    line = np.stack([np.zeros(20), np.linspace(y + tall * 0.5, neck_y + 0.3, 20)], -1)
-    thick = head * generator.uniform(0.4, 0.6) * (1 + 0.3 * np.linspace(-1, 1, 20) ** 2)
-    ears = [
-        Part([ellipse((s * head, y + 0.05), (head * 0.15, head * 0.28))], surface) for s in (-1, 1)
-    ]
-    face = ellipse((0, y), (head, tall), 0, float(generator.uniform(1.9, 2.5)))
-    return [
-        Part([shoulders], cloth),
-        Part([tube(line, thick)], surface, 0.35),
-        *ears,
-        Part([face], surface, 0.4),
-        *face_parts(generator, (0, y + 0.1 * tall), head * 0.95, tone),
-    ]

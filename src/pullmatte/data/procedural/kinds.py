@@ -7,7 +7,9 @@ import numpy as np
 
 from pullmatte.data.procedural import (
     blur,
+    busts,
     cloth,
+    cords,
     fire,
     fur,
     glass,
@@ -17,13 +19,15 @@ from pullmatte.data.procedural import (
     smoke,
     solids,
 )
-from pullmatte.data.procedural.layer import Painter
+from pullmatte.data.procedural.layer import Appearance, Painter
 from pullmatte.data.samples import Cutout, CutoutClip, SampleOpacity
 from pullmatte.errors import PullmatteError
 
 Design = Callable[[int, np.random.Generator], Painter]
 
 STEP_S = (0.02, 0.08)
+TRIES = 6
+LEAST_AREA, LEAST_ALPHA = 0.015, 0.35
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,8 @@ KINDS: dict[str, Kind] = {
     "strands": Kind("hair", hair.strands),
     "fur": Kind("hair", fur.fur),
     "wool": Kind("hair", fur.wool),
-    "bust": Kind("solid", hair.bust),
+    "yarn": Kind("hair", cords.yarn),
+    "bust": Kind("solid", busts.bust),
     "smoke": Kind("smoke", smoke.smoke, "transparent"),
     "wisps": Kind("smoke", smoke.wisps, "transparent"),
     "fire": Kind("fire", fire.fire, "transparent"),
@@ -89,7 +94,7 @@ def make(kind: str, size_px: int, generator: np.random.Generator) -> Cutout:
         PullmatteError: the kind isn't known, or the size is too small.
     """
     known = _known(kind, size_px)
-    colour, alpha = known.design(size_px, generator)(0.0)
+    _, (colour, alpha) = _visible(known, size_px, generator)
     return Cutout(colour, alpha, kind, known.opacity)
 
 
@@ -111,11 +116,23 @@ def make_clip(kind: str, size_px: int, frames: int, generator: np.random.Generat
     known = _known(kind, size_px)
     if frames < 1:
         raise PullmatteError(f"A clip of {frames} frames was asked for; give 1 or more.")
-    paint = known.design(size_px, generator)
+    paint, first = _visible(known, size_px, generator)
     step = generator.uniform(*STEP_S)
-    shown = [paint(float(step * number)) for number in range(frames)]
+    shown = [first, *(paint(float(step * number)) for number in range(1, frames))]
     colour, alpha = np.stack([s.colour for s in shown]), np.stack([s.alpha for s in shown])
     return CutoutClip(colour, alpha, kind, known.opacity)
+
+
+def _visible(
+    known: Kind, size_px: int, generator: np.random.Generator
+) -> tuple[Painter, Appearance]:
+    """Draw objects until one shows enough of itself."""
+    for _ in range(TRIES):
+        paint = known.design(size_px, generator)
+        first = paint(0.0)
+        if first.alpha.mean() > LEAST_AREA and first.alpha.max() > LEAST_ALPHA:
+            break
+    return paint, first
 
 
 def _known(kind: str, size_px: int) -> Kind:

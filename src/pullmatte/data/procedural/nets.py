@@ -1,8 +1,8 @@
 """Open work: nets, fences, lace, webs, chains, baskets."""
 
-import cv2
 import numpy as np
 
+from pullmatte.data.procedural.cords import draw_cords
 from pullmatte.data.procedural.flutter import Flutter
 from pullmatte.data.procedural.layer import (
     Appearance,
@@ -15,11 +15,11 @@ from pullmatte.data.procedural.layer import (
 )
 from pullmatte.data.procedural.noise import Noise
 from pullmatte.data.procedural.outlines import blob, ellipse, lathe_outline, lathe_profile, tube
-from pullmatte.data.procedural.palette import Colour, any_colour, near
+from pullmatte.data.procedural.palette import any_colour, near
 from pullmatte.data.procedural.parts import Part, draw_surface, paint_parts
-from pullmatte.data.procedural.pose import Points, Pose, draw_pose
-from pullmatte.data.procedural.raster import coverage, draw_light, fixed
-from pullmatte.data.procedural.strands import FINE, Bytes, fine_canvas, strand_layer
+from pullmatte.data.procedural.pose import Points, draw_pose
+from pullmatte.data.procedural.raster import coverage, draw_light
+from pullmatte.data.procedural.strands import fine_canvas, strand_layer
 from pullmatte.data.procedural.texture import draw_texture
 from pullmatte.data.samples import Plane
 
@@ -243,42 +243,23 @@ def _threads(
     rim_width = width * float(generator.uniform(1.5, 3))
     heavy = [*(bold or []), *([] if outline is None else [np.concatenate([outline, outline[:1]])])]
 
+    def placed(lines: Curves, time: float) -> Curves:
+        return [pose.place(flutter.bend(line, time), size_px, time) for line in lines]
+
     def paint(time: float) -> Appearance:
         canvas = fine_canvas(size_px)
-        _draw_cords(canvas, curves, width, colour, pose, flutter, time)
+        draw_cords(canvas, placed(curves, time), width * pose.scale * size_px, colour)
         layer = strand_layer(canvas)
         if outline is not None:
             shape = pose.place(flutter.bend(outline, time), size_px, time)
             layer *= coverage([shape], size_px, size_px)[..., None]
         if heavy:
             canvas = fine_canvas(size_px)
-            _draw_cords(canvas, heavy, rim_width, colour, pose, flutter, time)
+            draw_cords(canvas, placed(heavy, time), rim_width * pose.scale * size_px, colour)
             over(strand_layer(canvas), layer)
         return appearance_of(dimmed(layer, sheen))
 
     return paint
-
-
-def _draw_cords(
-    canvas: Bytes,
-    curves: Curves,
-    width: float,
-    colour: Colour,
-    pose: Pose,
-    flutter: Flutter,
-    time: float,
-) -> None:
-    size_px = canvas.shape[0] // FINE
-    placed = [pose.place(flutter.bend(c, time), size_px, time) for c in curves]
-    full = width * pose.scale * size_px * FINE
-    for share, shade, shift in ((1.0, 0.55, 0.0), (0.65, 0.85, 0.12), (0.3, 1.1, 0.2)):
-        thick = round(full * share)
-        if thick < 1 and share < 1:
-            break
-        lines = [fixed(p - shift * full / FINE / 2, FINE) for p in placed]
-        tone = np.clip(colour * (shade if full >= 2 else 1), 0, 1) * 255
-        paint = (*(float(v) for v in tone), 255.0)
-        cv2.polylines(canvas, lines, False, paint, max(thick, 1), cv2.LINE_8, 4)
 
 
 def _net_outline(generator: np.random.Generator) -> Points:

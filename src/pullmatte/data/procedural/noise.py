@@ -1,16 +1,14 @@
 """Smooth random fields that can drift and change with time."""
 
-import cv2
 import numpy as np
 
 from pullmatte.data.samples import Plane
 
-GRID_STEPS = 8
-SPREAD = 0.62
+SPREAD = 0.47
 
 
 class Noise:
-    """Octaves of small random grids, each blown up by cubic interpolation.
+    """Octaves of small random grids, each blown up by cubic B-splines.
 
     A field is drawn once. It moves by where its grids are read, and changes by turning between two
     grids per octave, so neighbouring times look alike and it never repeats what it was.
@@ -27,10 +25,10 @@ class Noise:
     ) -> None:
         self.octaves: list[tuple[float, float, Plane, Plane]] = []
         for octave in range(octaves):
-            count = cells * 2**octave
+            count = float(cells) * 2**octave
             side = int(np.ceil(count)) + 4
             first, second = generator.standard_normal((2, side, side), np.float32)
-            self.octaves.append((count, gain**octave, first, second))
+            self.octaves.append((count, float(gain) ** octave, first, second))
         self.scale = SPREAD * float(np.sqrt(sum(o[1] ** 2 for o in self.octaves)))
 
     def at(
@@ -49,32 +47,41 @@ class Noise:
             aspect: how many times finer it is in x and in y.
 
         Returns:
-            `size size`, about zero mean and unit deviation.
+            `size size` float32, about zero mean and unit deviation.
         """
-        field: Plane | None = None
+        tall, wide = [], []
         for number, (count, strength, first, second) in enumerate(self.octaves):
-            angle = time * 1.5**number
-            grid = (strength / self.scale) * (np.cos(angle) * first + np.sin(angle) * second)
-            finest = count * max(aspect)
-            side = min(size_px, 2 ** int(np.ceil(np.log2(GRID_STEPS * finest))))
-            read = _read_window(grid.astype(np.float32), count, side, shift, aspect)
-            if field is not None:
-                read += cv2.resize(field, (side, side), interpolation=cv2.INTER_CUBIC)
-            field = read
-        assert field is not None
-        if field.shape[0] != size_px:
-            field = cv2.resize(field, (size_px, size_px), interpolation=cv2.INTER_CUBIC)
-        return np.asarray(field, np.float32)
+            angle = float(time) * 1.5**number
+            weight = strength / self.scale
+            columns, across = _spline(size_px, count * aspect[0], count * shift[0])
+            rows, down = _spline(size_px, count * aspect[1], count * shift[1])
+            window = np.ix_(rows % len(first), columns % len(first))
+            grid = np.float32(weight * np.cos(angle)) * first[window]
+            grid += np.float32(weight * np.sin(angle)) * second[window]
+            tall.append(down @ grid)
+            wide.append(across)
+        return np.hstack(tall) @ np.hstack(wide).T
 
 
-def _read_window(
-    grid: Plane, count: float, side: int, shift: tuple[float, float], aspect: tuple[float, float]
-) -> Plane:
-    step_x, step_y = count * aspect[0] / side, count * aspect[1] / side
-    matrix = np.array([
-        [step_x, 0, step_x / 2 + (shift[0] * count) % grid.shape[1]],
-        [0, step_y, step_y / 2 + (shift[1] * count) % grid.shape[0]],
-    ])
-    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-    window = cv2.warpAffine(grid, matrix, (side, side), flags=flags, borderMode=cv2.BORDER_WRAP)
-    return np.asarray(window, np.float32)
+def _spline(size_px: int, cells: float, start: float) -> tuple[np.ndarray, Plane]:
+    """Return which grid lines a window needs and how much of each its pixels take.
+
+    Args:
+        size_px: pixels of the window.
+        cells: grid cells along it.
+        start: where it begins, in cells.
+
+    Returns:
+        Indices of `n` lines, and weights `size n` of cubic B-splines.
+    """
+    place = (np.arange(size_px) + 0.5) * (float(cells) / size_px) + float(start)
+    low = np.floor(place).astype(int)
+    t = place - low
+    lines = np.arange(low[0] - 1, low[-1] + 3)
+    weights = np.zeros((size_px, len(lines)), np.float32)
+    rows, column = np.arange(size_px), low - low[0]
+    weights[rows, column] = (1 - t) ** 3 / 6
+    weights[rows, column + 1] = (3 * t**3 - 6 * t**2 + 4) / 6
+    weights[rows, column + 2] = (-3 * t**3 + 3 * t**2 + 3 * t + 1) / 6
+    weights[rows, column + 3] = t**3 / 6
+    return lines, weights

@@ -101,6 +101,30 @@ def paint_parts(
     return layer
 
 
+def volume_of(parts: Sequence[Part], pose: Pose, light: Light, size_px: int, time: float) -> Plane:
+    """Light the joined volume of parts, for what grows on them.
+
+    Args:
+        parts: their surfaces are not used, but for how round they are.
+        pose: where they stand.
+        light: on them.
+        size_px: side of the square.
+        time: in seconds.
+
+    Returns:
+        `S S`, factor of a colour.
+    """
+    step = 4
+    side = -(-size_px // step)
+    mask = np.zeros((side, side), np.float32)
+    for part in parts:
+        contours = [pose.place(c, size_px, time) / step for c in part.contours]
+        np.maximum(mask, coverage(contours, side, side), out=mask)
+    radius_px = parts[0].surface.roundness * pose.scale * size_px / step
+    diffuse, _ = lighting(relief(mask, radius_px), light, 0.0, 1.0)
+    return np.asarray(cv2.resize(diffuse, (size_px, size_px)), np.float32)
+
+
 def solid_painter(
     size_px: int, parts: Sequence[Part], pose: Pose, light: Light
 ) -> Callable[[float], Appearance]:

@@ -36,6 +36,7 @@ class Growth:
         clumping: how close the tips come to it, 0 to 1.
         wind: how far a gust turns the tips, in radians.
         rate: of gusts, in radians a second.
+        steps: points along each strand.
     """
 
     roots: Points
@@ -50,18 +51,18 @@ class Growth:
     clumping: float
     wind: float
     rate: float
+    steps: int = STEPS
 
-    def curves(self, time: float = 0.0, steps: int = STEPS) -> Points:
+    def curves(self, time: float = 0.0) -> Points:
         """Return where the strands run.
 
         Args:
             time: in seconds.
-            steps: points along each.
 
         Returns:
             `N steps 2`, object coordinates, from root to tip.
         """
-        along = np.linspace(0, 1, steps)
+        along = np.linspace(0, 1, self.steps)
         gust = np.sin(self.rate * time + self.phases[self.clumps, None] * 0.3 - 2 * along)
         angle = self.angles[:, None] + self.bends[:, None] * along
         wave = self.turns[:, None] * along * 2 * np.pi + self.phases[:, None]
@@ -69,7 +70,9 @@ class Growth:
         angle = angle + self.wind * along * gust
         x, y = np.cos(angle), np.sin(angle) + self.fall * along * 1.5
         norm = np.maximum(np.hypot(x, y), 1e-6)
-        moves = np.stack([x / norm, y / norm], -1) * (self.lengths / (steps - 1))[:, None, None]
+        moves = (
+            np.stack([x / norm, y / norm], -1) * (self.lengths / (self.steps - 1))[:, None, None]
+        )
         moves[:, 0] = 0
         points = self.roots[:, None] + np.cumsum(moves, 1)
         pull = self.clumping * along[:, None] ** 1.5
