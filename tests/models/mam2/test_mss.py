@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from pullmatte.models.mam2.config import MINIATURE
+from pullmatte.models.mam2.features import Features
 from pullmatte.models.mam2.mss import decode_tracked
 from pullmatte.models.mam2.network import MAM2Network
 from pullmatte.models.mam2.pdd import Decoded
-from pullmatte.models.mam2.sam2 import Features, without_memory
+from pullmatte.models.mam2.sam2 import without_memory
 
 
 def frame_of(network: MAM2Network) -> tuple[Features, torch.Tensor]:

@@ -14,6 +14,7 @@ MEMORY_WIDTH = 64
 """Channels of a memory token; `transformers` has it fixed."""
 TrimapFrom = Literal["pdd", "parallel", "mask_band"]
 SecondPass = Literal["mss", "mcs", "off"]
+Trunk = Literal["hiera", "lite"]
 
 
 def _require(fine: bool, config: object, name: str, expected: str) -> None:
@@ -65,6 +66,9 @@ class SAM2Config:
         most_pointers: Divisor of the pointers' ages plus 1; so many frames at most, the frame
             itself included, lend theirs, and prompted ones without limit.
         most_prompted: Only so many prompted frames, the nearest, lend their memory; 0 for all.
+        memory_fuser: Inner channels of the memory encoder's fuser, as a multiple of `width`.
+        trunk: "hiera", or "lite": EfficientNet-Lite0 under a pyramid of plain convolutions. What
+            is said above of the trunk's stages then has no effect.
     """
 
     image_px: int = 1024
@@ -80,13 +84,17 @@ class SAM2Config:
     memory_mlp: int = 2048
     most_pointers: int = 16
     most_prompted: int = 0
+    memory_fuser: int = 4
+    trunk: Trunk = "hiera"
 
     def __post_init__(self) -> None:
         """Refuse what no network can be built from."""
         _require_counts(self, "image_px", "places", "width", "decoder_mlp", "memory_layers")
         _require_counts(self, "memory_mlp")
         _require_counts(self, "most_pointers", least=2)
+        _require_counts(self, "memory_fuser")
         _require_counts(self, "most_prompted", least=0)
+        _require(self.trunk in get_args(Trunk), self, "trunk", " or ".join(get_args(Trunk)))
         _require(self.image_px % 32 == 0, self, "image_px", "a multiple of 32 pixels")
         _require_stages(self, "channels", "heads", "blocks", "windows")
         whole = zip(self.channels, self.heads, strict=True)
@@ -137,6 +145,12 @@ class MAM2Config:
         clamp: Mask logits that are shown as a prompt are held to plus and minus so much.
         band_share: Half width of "mask_band" as a share of the square root of the object's area.
         band_doubt: Beyond the band, too, mask logits nearer to 0 than this are unknown.
+        prompt_maps: Draw prompts as pictures at three scales, with colours compared, instead of
+            embedding a mask alone.
+        prompted_blocks: Blocks of convolution and of attention on the top map once it is
+            prompted.
+        refined_width: Inner channels of a convolutional block after each step of upscaling, half
+            as many after the last; 0 for none.
 
     Source: MAM2, sections 3.4, 3.5, 4.1 and table 5.
     """
@@ -154,6 +168,9 @@ class MAM2Config:
     clamp: float = 32.0
     band_share: float = 0.04
     band_doubt: float = 1.0
+    prompt_maps: bool = False
+    prompted_blocks: int = 0
+    refined_width: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what no network can be built from."""
@@ -161,10 +178,10 @@ class MAM2Config:
         for name, kind in (("trimap", TrimapFrom), ("second_pass", SecondPass)):
             fine = getattr(self, name) in get_args(kind)
             _require(fine, self, name, " or ".join(get_args(kind)))
-        for name in ("fusion_residual", "detach_mask"):
+        for name in ("fusion_residual", "detach_mask", "prompt_maps"):
             _require(isinstance(getattr(self, name), bool), self, name, "true or false")
         _require_counts(self, "fusion_layers", "fusion_width")
-        _require_counts(self, "lora_rank", least=0)
+        _require_counts(self, "lora_rank", "prompted_blocks", "refined_width", least=0)
         _require_numbers(self, "lora_alpha", "clamp", "band_share")
         _require_numbers(self, "band_doubt", over=-1e-9)
         _require_numbers(self, "lora_dropout", over=-1e-9, most=0.999)

@@ -1,12 +1,19 @@
 """Memory-Separable Siamese mechanism: mask first, with memory; then the trimap, without it."""
 
 from dataclasses import replace
+from typing import TypedDict
 
 from torch import Tensor
 
+from pullmatte.models.mam2.features import Features
 from pullmatte.models.mam2.network import MAM2Network
 from pullmatte.models.mam2.pdd import CLASSES, Choice, Decoded
-from pullmatte.models.mam2.sam2 import ABSENT_LOGIT, Features, without_memory
+from pullmatte.models.mam2.sam2 import ABSENT_LOGIT, without_memory
+
+
+class _Clicks(TypedDict):
+    points: Tensor | None
+    labels: Tensor | None
 
 
 def decode_tracked(
@@ -39,7 +46,7 @@ def decode_tracked(
 
     Source: MAM2, section 3.5, equations 6 and 7.
     """
-    said = {"points": points, "labels": labels}
+    said: _Clicks = {"points": points, "labels": labels}
     if network.config.second_pass == "off":
         return network.decode(
             frame, conditioned, **said, mask_logits=mask_logits, choose=choose, branch="on"
@@ -83,7 +90,12 @@ def second_pass(
     if not rows.all():
         trimap = _background(first.mask_logits, shape)
         chosen = replace(first, mask_logits=first.mask_logits[rows])
-        part = Features(top[rows], *(_rows(each, rows) for each in (frame.middle, frame.fine)))
+        part = Features(
+            top[rows],
+            _rows(frame.middle, rows),
+            _rows(frame.fine, rows),
+            None if frame.image is None else _rows(frame.image, rows),
+        )
         said = (None if each is None else each[rows] for each in (points, labels))
         trimap[rows] = second_pass(network, part, part.top, chosen, rows[rows], *said)
         return trimap

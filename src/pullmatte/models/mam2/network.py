@@ -1,6 +1,6 @@
 """MAM2's network without its matter: SAM 2 whose decoder also gives trimaps."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -10,8 +10,10 @@ from torch.nn import functional as F
 from pullmatte.models.mam2 import sam2
 from pullmatte.models.mam2.config import MAM2Config
 from pullmatte.models.mam2.fast_memory_attention import attend_memory_fast
+from pullmatte.models.mam2.features import EmbeddedPrompt, Features
 from pullmatte.models.mam2.pdd import Branch, Choice, Decoded, PromptableDualModeDecoder, held
-from pullmatte.models.mam2.sam2 import Features, MemoryAttention
+from pullmatte.models.mam2.prompt_maps import PromptMaps
+from pullmatte.models.mam2.sam2 import MemoryAttention
 
 _MEAN = (0.485, 0.456, 0.406)
 _DEVIATION = (0.229, 0.224, 0.225)
@@ -50,6 +52,11 @@ class MAM2Network(nn.Module):
         super().__init__()
         self.config = config
         self.sam2 = sam2.build_sam2(config.sam2, partial(PromptableDualModeDecoder, config=config))
+        self.prompt_maps = PromptMaps(config.sam2.width) if config.prompt_maps else None
+        if self.prompt_maps is not None:
+            # What they do instead.
+            self.sam2.prompt_encoder.mask_embed = nn.Identity()
+            self.sam2.mask_downsample = nn.Identity()
         self.attend: MemoryAttention = attend_memory_fast
 
     @property
@@ -102,11 +109,18 @@ class MAM2Network(nn.Module):
 
     def encode(self, image: Tensor) -> Features:
         """Encode frames, `B 3 S S` in [0, 1]."""
-        mean, deviation = (
-            torch.tensor(values, device=image.device)[:, None, None]
-            for values in (_MEAN, _DEVIATION)
-        )
-        return sam2.encode_image(self.sam2, ((image - mean) / deviation).to(self.dtype))
+        pixels = image
+        if self.config.sam2.trunk == "hiera":
+            mean, deviation = (
+                torch.tensor(values, device=image.device)[:, None, None]
+                for values in (_MEAN, _DEVIATION)
+            )
+            pixels = (image - mean) / deviation
+        found = sam2.encode_image(self.sam2, pixels.to(self.dtype))
+        if self.prompt_maps is None:
+            return found
+        side = self.config.sam2.mask_px
+        return replace(found, image=F.interpolate(image, (side, side), mode="area"))
 
     def condition(
         self, frame: Features, memory: Tensor, memory_position: Tensor, pointer_tokens: int
@@ -124,8 +138,10 @@ class MAM2Network(nn.Module):
         points: Tensor | None = None,
         labels: Tensor | None = None,
         mask_logits: Tensor | None = None,
+        masked: Tensor | None = None,
         choose: Choice = "best",
         branch: Branch = "on",
+        all_masks: bool = False,
     ) -> Decoded:
         """Decode `K` objects of one frame, or one of each of `K` frames.
 
@@ -135,14 +151,35 @@ class MAM2Network(nn.Module):
             points: `K N 2`, (x, y) in pixels of the square.
             labels: `K N`: 1 in the object, 0 outside; 2 and 3 are a box's corners.
             mask_logits: `K 1 4h 4w`, a mask that was seen before; it is clamped.
+            masked: `K` bool, for which of them the mask counts; None for all. Networks with
+                `prompt_maps` alone can be told.
             choose: Which mask is taken.
             branch: Whether the trimap is decoded.
+            all_masks: Return all four masks as candidates, for training.
         """
         if mask_logits is not None:
             mask_logits = mask_logits.clamp(-self.config.clamp, self.config.clamp)
-        prompt = sam2.embed_prompt(self.sam2, points, labels, mask_logits)
+        prompt = self._embedded(frame, points, labels, mask_logits, masked)
         positions = self.sam2.get_image_wide_positional_embeddings()
-        return self.decoder.decode(frame, top, positions, prompt, choose=choose, branch=branch)
+        return self.decoder.decode(
+            frame, top, positions, prompt, choose=choose, branch=branch, all_masks=all_masks
+        )
+
+    def _embedded(
+        self,
+        frame: Features,
+        points: Tensor | None = None,
+        labels: Tensor | None = None,
+        mask_logits: Tensor | None = None,
+        masked: Tensor | None = None,
+    ) -> EmbeddedPrompt:
+        if self.prompt_maps is None or frame.image is None:
+            return sam2.embed_prompt(self.sam2, points, labels, mask_logits)
+        said = sam2.embed_prompt(self.sam2, points, labels)
+        side = self.config.sam2.image_px
+        return self.prompt_maps.embed(
+            said.sparse, said.dense, frame.image, side, points, labels, mask_logits, masked
+        )
 
     def from_mask(self, frame: Features, mask: Tensor, *, choose: Choice = "single") -> FromMask:
         """Take masks as they are, and have the decoder make their pointers.
@@ -159,10 +196,10 @@ class MAM2Network(nn.Module):
         side = self.config.sam2.mask_px
         square = mask * _MASK_SCALE + _MASK_BIAS
         low = F.interpolate(square, (side, side), mode="bilinear", antialias=True)
-        shown = self.sam2.mask_downsample(mask)
+        shown = low if self.prompt_maps is not None else self.sam2.mask_downsample(mask)
         if shown.shape[-1] != side:
             shown = F.interpolate(shown, (side, side), mode="bilinear", antialias=True)
-        prompt = sam2.embed_prompt(self.sam2, mask_logits=shown)
+        prompt = self._embedded(frame, mask_logits=shown)
         positions = self.sam2.get_image_wide_positional_embeddings()
         decoded = self.decoder.decode(
             frame, frame.top, positions, prompt, choose=choose, branch="tokens"

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from pullmatte.models.mam2.config import MAM2Config
+from pullmatte.models.mam2.features import EmbeddedPrompt, Features
+from pullmatte.models.mam2.refinement import PromptedBlocks, Residual
 from pullmatte.models.mam2.sam2 import (
     ABSENT_LOGIT,
-    EmbeddedPrompt,
-    Features,
     StepwiseDecoder,
     channel_norm,
     dot,
@@ -59,20 +59,30 @@ def held(mask_logits: Tensor, present: Tensor) -> Tensor:
     return torch.where(present[:, :, None, None], mask_logits, ABSENT_LOGIT)
 
 
+def refiners(width: int, inner: int) -> tuple[nn.Module, nn.Module]:
+    """Return what comes after the two steps of upscaling a map of `width` channels."""
+    if not inner:
+        return nn.Identity(), nn.Identity()
+    return Residual(width // 4, inner), Residual(width // 8, inner // 2)
+
+
 class Upscaler(nn.Module):
     """A second copy of SAM 2's upscaling: it makes the trimap feature."""
 
-    def __init__(self, width: int) -> None:
-        """Build it for maps of `width` channels."""
+    def __init__(self, width: int, refined: int = 0) -> None:
+        """Build it for maps of `width` channels; `refined` as in the config."""
         super().__init__()
         self.conv1 = nn.ConvTranspose2d(width, width // 4, 2, 2)
         self.layer_norm = channel_norm(width // 4)
         self.conv2 = nn.ConvTranspose2d(width // 4, width // 8, 2, 2)
+        self.refine_middle, self.refine_fine = refiners(width, refined)
 
     def forward(self, image: Tensor, frame: Features) -> Tensor:
         """Return `K C/8 4h 4w` of a map `K C h w`."""
         grown = nn.functional.gelu(self.layer_norm(self.conv1(image) + frame.middle))
-        return nn.functional.gelu(self.conv2(grown) + frame.fine)
+        grown = self.conv2(self.refine_middle(grown)) + frame.fine
+        found: Tensor = self.refine_fine(nn.functional.gelu(grown))
+        return found
 
 
 class Fusion(nn.Module):
@@ -109,7 +119,7 @@ class TrimapBranch(nn.Module):
         self.detach_mask = config.detach_mask
         self.tokens = nn.Embedding(CLASSES, width)
         self.mlps = nn.ModuleList(hyper_mlp(width) for _ in range(CLASSES))
-        self.upscaler = Upscaler(width)
+        self.upscaler = Upscaler(width, config.refined_width)
         guided = config.trimap == "pdd"
         self.mask_augment = nn.Conv2d(1, width // 8, 3, padding=1) if guided else None
         self.fusion = (
@@ -161,6 +171,8 @@ class TrimapBranch(nn.Module):
         self.upscaler.conv1.load_state_dict(decoder.upscale_conv1.state_dict())
         self.upscaler.conv2.load_state_dict(decoder.upscale_conv2.state_dict())
         self.upscaler.layer_norm.load_state_dict(decoder.upscale_layer_norm.state_dict())
+        self.upscaler.refine_middle.load_state_dict(decoder.refine_middle.state_dict())
+        self.upscaler.refine_fine.load_state_dict(decoder.refine_fine.state_dict())
         if self.fusion is not None and self.fusion.residual:
             for parameter in self.fusion.convs[-1].parameters():
                 parameter.zero_()
@@ -184,6 +196,10 @@ class PromptableDualModeDecoder(StepwiseDecoder):
         """
         super().__init__(sizes)
         self.without_trimap = False
+        width = self.hidden_size
+        if config.prompted_blocks:
+            self.prompted = PromptedBlocks(width, config.prompted_blocks)
+        self.refine_middle, self.refine_fine = refiners(width, config.refined_width)
         self.trimap_branch = (
             TrimapBranch(self.hidden_size, config) if config.has_trimap_branch else None
         )
@@ -197,6 +213,7 @@ class PromptableDualModeDecoder(StepwiseDecoder):
         *,
         choose: Choice = "best",
         branch: Branch = "on",
+        all_masks: bool = False,
     ) -> Decoded:
         """Decode `K` objects of one frame, or of `K` frames.
 
@@ -207,7 +224,9 @@ class PromptableDualModeDecoder(StepwiseDecoder):
             prompt: What was said.
             choose: Which mask is taken.
             branch: Whether trimaps are decoded; without a branch they never are.
+            all_masks: Return all four masks as candidates, with their quality.
         """
+        frame = prompt.added_to(frame)
         extra = None if branch == "off" or self.without_trimap else self.trimap_branch
         tokens = self.output_tokens()
         if extra is not None:
@@ -217,7 +236,10 @@ class PromptableDualModeDecoder(StepwiseDecoder):
         masks, mask_tokens = self.all_masks(found, feature)
         quality = self.iou_prediction_head(found[:, 1])
         score = self.pred_obj_score_head(found[:, 0])
+        everything = masks, quality
         mask, token, masks, quality = self._chosen(masks, mask_tokens, quality, choose)
+        if all_masks:
+            masks, quality = everything
         trimap = None
         if extra is not None and branch == "on":
             trimap = extra(found[:, -CLASSES:], image, frame, feature, mask)

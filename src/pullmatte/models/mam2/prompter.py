@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from pullmatte.errors import PromptError
+from pullmatte.models.mam2.features import Features
 from pullmatte.models.mam2.memory import (
     LOGITS,
     POINTER,
@@ -19,7 +20,7 @@ from pullmatte.models.mam2.mss import decode_tracked
 from pullmatte.models.mam2.network import MAM2Network
 from pullmatte.models.mam2.pdd import Branch, Choice, Decoded, held
 from pullmatte.models.mam2.prompt_tensors import Square
-from pullmatte.models.mam2.sam2 import Features, without_memory
+from pullmatte.models.mam2.sam2 import without_memory
 from pullmatte.models.protocol import BoolMask, Entry, Image
 from pullmatte.prompts import Box, Prompt
 

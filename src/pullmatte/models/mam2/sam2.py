@@ -6,7 +6,6 @@ what to keep) is done by `memory` and by our sessions instead. Nothing here swit
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -21,6 +20,8 @@ from transformers.models.sam2_video.modeling_sam2_video import (
 )
 
 from pullmatte.models.mam2.config import SAM2Config
+from pullmatte.models.mam2.features import EmbeddedPrompt, Features
+from pullmatte.models.mam2.lite_encoder import LiteEncoder
 from pullmatte.models.mam2.transformers_config import transformers_config
 
 ABSENT_LOGIT = -1024.0
@@ -49,34 +50,6 @@ MemoryAttention = Callable[[nn.Module, Tensor, Tensor, Tensor, Tensor, int], Ten
 """`attend_memory`, or a faster one that gives the same."""
 
 
-@dataclass(frozen=True, eq=False)
-class Features:
-    """What the image encoder makes of `B` frames; no memory is in it.
-
-    Attributes:
-        top: `B C h w`, a token for 16 x 16 pixels.
-        middle: `B C/4 2h 2w`, as the mask decoder adds it.
-        fine: `B C/8 4h 4w`, as the mask decoder adds it.
-    """
-
-    top: Tensor
-    middle: Tensor
-    fine: Tensor
-
-
-@dataclass(frozen=True, eq=False)
-class EmbeddedPrompt:
-    """What the mask decoder is told of `K` objects.
-
-    Attributes:
-        sparse: `K N C`, a token for each point and one more; `1 1 C` if there is none.
-        dense: `K C h w`, the mask; `1 C h w` if there is none.
-    """
-
-    sparse: Tensor
-    dense: Tensor
-
-
 def build_sam2(config: SAM2Config, decoder: type["StepwiseDecoder"] | Any = None) -> Sam2VideoModel:
     """Build SAM 2 with random weights, or on the meta device.
 
@@ -86,6 +59,11 @@ def build_sam2(config: SAM2Config, decoder: type["StepwiseDecoder"] | Any = None
     """
     model = Sam2VideoModel(transformers_config(config))
     model.mask_decoder = (decoder or StepwiseDecoder)(model.config.mask_decoder_config)
+    if config.trunk == "lite":
+        positions = model.vision_encoder.neck.position_encoding
+        model.vision_encoder = LiteEncoder(config.width, positions)
+        # The pyramid's finer maps have the decoder's widths already.
+        model.mask_decoder.conv_s0 = model.mask_decoder.conv_s1 = nn.Identity()
     return model
 
 
@@ -105,11 +83,13 @@ def encode_image(model: Sam2VideoModel, pixels: Tensor) -> Features:
 
     Args:
         model: SAM 2.
-        pixels: `B 3 S S`, by ImageNet's statistics.
+        pixels: `B 3 S S`, by ImageNet's statistics; in [0, 1] for the lite trunk.
 
     Source: SAM 2, image encoder; the feature pyramid of `Sam2VisionNeck`.
     """
     encoder, decoder = model.vision_encoder, model.mask_decoder
+    if isinstance(encoder, LiteEncoder):
+        return Features(*encoder(pixels))
     stages = encoder.backbone(pixels).intermediate_hidden_states
     maps: list[Tensor] = []
     for level in range(len(stages) - 1, -1, -1):
@@ -311,8 +291,20 @@ def point_at(model: Sam2VideoModel, token: Tensor, present: Tensor) -> Tensor:
 class StepwiseDecoder(Sam2VideoMaskDecoder):  # type: ignore[misc]
     """SAM 2's mask decoder, in steps that another decoder can go between.
 
+    Attributes:
+        prompted: What happens to a prompted top map first; nothing in SAM 2.
+        refine_middle: What happens to the upscaled map after the first step; nothing in SAM 2.
+        refine_fine: The same after the second.
+
     Source: SAM 2, mask decoder; `Sam2VideoMaskDecoder.forward`.
     """
+
+    def __init__(self, sizes: Any) -> None:
+        """Build it from `transformers`' config of it."""
+        super().__init__(sizes)
+        self.prompted: nn.Module = nn.Identity()
+        self.refine_middle: nn.Module = nn.Identity()
+        self.refine_fine: nn.Module = nn.Identity()
 
     def output_tokens(self) -> Tensor:
         """Return the tokens before the prompt's, `6 C`: score, quality, four masks."""
@@ -339,7 +331,8 @@ class StepwiseDecoder(Sam2VideoMaskDecoder):  # type: ignore[misc]
         count = max(len(top), len(prompt.sparse), len(prompt.dense))
         sparse = prompt.sparse.expand(count, -1, -1)
         queries = torch.cat([tokens.expand(count, -1, -1), sparse], dim=1)
-        keys = (top.to(prompt.dense.dtype) + prompt.dense).expand(count, -1, -1, -1)
+        keys = self.prompted(top.to(prompt.dense.dtype) + prompt.dense)
+        keys = keys.expand(count, -1, -1, -1)
         found, image = self.transformer(
             point_embeddings=queries[:, None],
             image_embeddings=keys,
@@ -352,9 +345,10 @@ class StepwiseDecoder(Sam2VideoMaskDecoder):  # type: ignore[misc]
     def upscale(self, image: Tensor, frame: Features) -> Tensor:
         """Return the segmentation feature, `K C/8 4h 4w`, of a map `K C h w`."""
         grown = self.upscale_conv1(image) + frame.middle
-        grown = self.activation(self.upscale_layer_norm(grown))
+        grown = self.refine_middle(self.activation(self.upscale_layer_norm(grown)))
         found: Tensor = self.activation(self.upscale_conv2(grown) + frame.fine)
-        return found
+        refined: Tensor = self.refine_fine(found)
+        return refined
 
     def all_masks(self, tokens: Tensor, feature: Tensor) -> tuple[Tensor, Tensor]:
         """Return the four masks' logits, `K 4 4h 4w`, and their tokens, `K 4 C`."""

@@ -45,7 +45,7 @@ def transformers_config(config: SAM2Config) -> Sam2VideoConfig:
         memory_encoder_output_channels=MEMORY_WIDTH,
         mask_downsampler_embed_dim=width,
         memory_fuser_embed_dim=width,
-        memory_fuser_intermediate_dim=4 * width,
+        memory_fuser_intermediate_dim=config.memory_fuser * width,
         max_object_pointers_in_encoder=config.most_pointers,
         max_cond_frame_num=config.most_prompted or -1,
     )

@@ -1,0 +1,62 @@
+"""Plain convolutions and attention by which a small decoder makes up for a small trunk."""
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Residual(nn.Module):
+    """Two 3 × 3 convolutions, added to their input; they start by changing nothing."""
+
+    def __init__(self, width: int, inner: int | None = None) -> None:
+        """Build it for maps of `width` channels, with `inner` between the convolutions."""
+        super().__init__()
+        inner = inner or width
+        self.norm = nn.GroupNorm(min(8, width // 4), width)
+        self.first = nn.Conv2d(width, inner, 3, padding=1)
+        self.second = nn.Conv2d(inner, width, 3, padding=1)
+        for parameter in self.second.parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return `B C h w` of `B C h w`."""
+        found: Tensor = image + self.second(F.gelu(self.first(self.norm(image))))
+        return found
+
+
+class SelfAttention(nn.Module):
+    """Every place looks at every other, then each thinks by itself: a transformer's block.
+
+    It has no positions of its own: convolutions before it, padded, tell where a place is.
+    """
+
+    def __init__(self, width: int, heads: int = 4, *, mlp: int = 2) -> None:
+        """Build it for maps of `width` channels."""
+        super().__init__()
+        self.heads = heads
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.proj = nn.Linear(width, width)
+        self.expand = nn.Linear(width, mlp * width)
+        self.project = nn.Linear(mlp * width, width)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return `B C h w` of `B C h w`."""
+        batch, width, height, across = image.shape
+        tokens = image.flatten(2).transpose(1, 2)
+        parts = self.qkv(self.norm1(tokens)).reshape(batch, -1, 3, self.heads, width // self.heads)
+        query, key, value = parts.permute(2, 0, 3, 1, 4)
+        mixed = F.scaled_dot_product_attention(query, key, value)
+        tokens = tokens + self.proj(mixed.transpose(1, 2).reshape(batch, -1, width))
+        tokens = tokens + self.project(F.gelu(self.expand(self.norm2(tokens))))
+        found: Tensor = tokens.transpose(1, 2).reshape(batch, width, height, across)
+        return found
+
+
+class PromptedBlocks(nn.Sequential):
+    """What happens to a top map once the prompt was added to it, before tokens look at it."""
+
+    def __init__(self, width: int, count: int) -> None:
+        """Build `count` pairs of a convolutional block and one of attention."""
+        super().__init__(
+            *(block for _ in range(count) for block in (Residual(width), SelfAttention(width)))
+        )

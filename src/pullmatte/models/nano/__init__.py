@@ -1,0 +1,1 @@
+"""nano: the model that ships inside, MAM2 at pocket size."""

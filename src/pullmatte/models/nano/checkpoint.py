@@ -1,0 +1,122 @@
+"""nano's weights: one file in the package, or a folder of the same form.
+
+A folder holds::
+
+    config.json           the prompter, as `MAM2Config.to_dict` gives it
+    model.safetensors     tensors of both networks, "prompter." and "matter." before their names
+    manifest.json         model, precision, sha256 of the tensors
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from pullmatte.errors import WeightsError
+from pullmatte.models import weights as files
+from pullmatte.models.mam2.config import MAM2Config
+from pullmatte.models.mam2.model import MAM2Model
+from pullmatte.models.mam2.network import MAM2Network
+from pullmatte.models.mam2.prompter import MAM2Options
+from pullmatte.models.mam2.sam2 import restore_constants
+from pullmatte.models.nano.matter import NanoMatter
+from pullmatte.models.nano.matter_network import MatterNetwork
+from pullmatte.models.protocol import TrimapMatter
+
+TENSORS = "model.safetensors"
+PROMPTER, MATTER = "prompter.", "matter."
+
+
+def build(
+    *,
+    weights: Path,
+    device: str = "cpu",
+    matter: TrimapMatter | None = None,
+    feed_previous: bool = True,
+    believe_prompts: bool = True,
+) -> MAM2Model:
+    """Make the model from its weights.
+
+    Args:
+        weights: The folder.
+        device: Where it runs, as torch names it.
+        matter: Turns trimaps into alpha in place of nano's own.
+        feed_previous: As for `MAM2Options`, like the next.
+        believe_prompts: See there.
+
+    Raises:
+        WeightsError: If the weights are missing, damaged, or another network's.
+    """
+    network, own = load_networks(weights)
+    chosen = NanoMatter(own.to(device)) if matter is None else matter
+    network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return MAM2Model(network, chosen, MAM2Options(feed_previous, believe_prompts))
+
+
+def load_networks(folder: Path) -> tuple[MAM2Network, MatterNetwork]:
+    """Load both networks, in float32, on the CPU.
+
+    Raises:
+        WeightsError: If the weights are missing, damaged, or another network's.
+    """
+    config = files.read_config(folder, MAM2Config.from_dict)
+    _check_sum(folder)
+    tensors = files.read_shards(folder)
+    with torch.device("meta"):
+        network, matter = MAM2Network(config), MatterNetwork()
+    restore_constants(network.sam2)
+    for module, prefix in ((network, PROMPTER), (matter, MATTER)):
+        own = {
+            name.removeprefix(prefix): value.float() if value.is_floating_point() else value
+            for name, value in tensors.items()
+            if name.startswith(prefix)
+        }
+        files.load_strictly(module, own, f"{folder}: {prefix[:-1]}")
+    return network, matter
+
+
+def save_networks(
+    network: MAM2Network, matter: MatterNetwork, folder: Path, record: Mapping[str, str]
+) -> None:
+    """Write both networks in float16.
+
+    Args:
+        network: The prompter.
+        matter: The matter.
+        folder: Made if it isn't there; its files are replaced one by one.
+        record: What the manifest shall say beside model, precision and sums.
+    """
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {**_named(network, PROMPTER), **_named(matter, MATTER)}
+    save_file(tensors, folder / f"{TENSORS}.part")
+    (folder / f"{TENSORS}.part").replace(folder / TENSORS)
+    total = hashlib.sha256((folder / TENSORS).read_bytes()).hexdigest()
+    manifest = {"model": "nano", "dtype": "float16", "files": {TENSORS: total}, **record}
+    for name, content in ((files.CONFIG, network.config.to_dict()), (files.MANIFEST, manifest)):
+        part = folder / f"{name}.part"
+        part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        part.replace(folder / name)
+
+
+def _named(module: nn.Module, prefix: str) -> dict[str, Tensor]:
+    return {
+        prefix + name: (value.half() if value.is_floating_point() else value).contiguous().clone()
+        for name, value in module.state_dict().items()
+    }
+
+
+def _check_sum(folder: Path) -> None:
+    said = files.read_manifest(folder).get("files", {}).get(TENSORS)
+    try:
+        found = hashlib.sha256((folder / TENSORS).read_bytes()).hexdigest()
+    except OSError as error:
+        raise WeightsError(f"{folder / TENSORS}: can't be read: {error}") from error
+    if said != found:
+        raise WeightsError(
+            f"{folder / TENSORS}: sha256 is {found}, {files.MANIFEST} says {said}: install again"
+        )

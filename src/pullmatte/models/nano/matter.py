@@ -1,0 +1,100 @@
+"""nano's matter behind the protocol for trimaps: tiles where a picture is unknown."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from pullmatte.errors import PullmatteError
+from pullmatte.models.mematte.model import part_of
+from pullmatte.models.nano.matter_network import MULTIPLE_PX, MatterNetwork
+from pullmatte.models.protocol import Image, Plane
+
+MARGIN_PX = 64
+"""How far round the unknown pixels the network looks."""
+TILE_PX = 1024
+OVERLAP_PX = 128
+Part = tuple[slice, slice]
+
+
+class NanoMatter:
+    """Turns trimaps into alpha.
+
+    Attributes:
+        network: With its weights, where it runs.
+    """
+
+    def __init__(self, network: MatterNetwork) -> None:
+        """Take a network with its weights."""
+        self.network = network.eval().requires_grad_(False)
+        self.network = self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @torch.inference_mode()
+    def matte(self, image: Image, trimap: Plane) -> Plane:
+        """Work out the unknown pixels of a trimap.
+
+        Args:
+            image: `H W 3` float32 in [0, 1].
+            trimap: `H W` float32 in {0, 0.5, 1}.
+
+        Returns:
+            `H W` float32 in [0, 1], equal to the trimap where that is known. Without unknown
+            pixels the network isn't run.
+
+        Raises:
+            PullmatteError: If the network's answer isn't finite.
+        """
+        alpha: Plane = trimap.astype(np.float32, copy=True)
+        unknown = trimap == 0.5
+        if not unknown.any():
+            return alpha
+        total, weight = np.zeros_like(alpha), np.zeros_like(alpha)
+        for part in _parts(part_of(unknown, MARGIN_PX), unknown):
+            found = self._run(image[part], trimap[part])
+            ramp = _ramp(found.shape)
+            total[part] += found * ramp
+            weight[part] += ramp
+        if not np.isfinite(total).all():
+            raise PullmatteError(
+                "the network's answer isn't finite: load it with dtype float32, or check the "
+                "weights"
+            )
+        alpha[unknown] = np.clip(total[unknown] / weight[unknown], 0, 1)
+        return alpha
+
+    def _run(self, image: Image, trimap: Plane) -> Plane:
+        height, width = trimap.shape
+        device = next(self.network.parameters()).device
+        more = (0, -width % MULTIPLE_PX, 0, -height % MULTIPLE_PX)
+        picture = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None]
+        levels = torch.from_numpy(np.ascontiguousarray(trimap))[None, None]
+        padded = (F.pad(each.to(device), more, mode="replicate") for each in (picture, levels))
+        found: Plane = self.network(*padded)[0, 0, :height, :width].cpu().numpy()
+        return found
+
+
+def _parts(whole: Part, unknown: np.ndarray) -> Iterator[Part]:
+    """Yield the tiles of a part in which something is unknown; they overlap."""
+    for rows in _stretches(whole[0]):
+        for columns in _stretches(whole[1]):
+            if unknown[rows, columns].any():
+                yield rows, columns
+
+
+def _stretches(whole: slice) -> Iterator[slice]:
+    length = whole.stop - whole.start
+    count = max(1, -(-(length - OVERLAP_PX) // (TILE_PX - OVERLAP_PX)))
+    side = min(length, -(-(length + (count - 1) * OVERLAP_PX) // count))
+    for at in range(count):
+        begin = whole.start + min(at * (side - OVERLAP_PX), length - side)
+        yield slice(begin, begin + side)
+
+
+def _ramp(shape: tuple[int, ...]) -> Plane:
+    """Weigh a tile's pixels by their distance from its edge."""
+    rows, columns = (
+        np.minimum(np.minimum(np.arange(size) + 1, size - np.arange(size)), OVERLAP_PX)
+        for size in shape
+    )
+    return np.asarray(np.outer(rows, columns) / OVERLAP_PX**2, np.float32)
