@@ -88,7 +88,8 @@ def _tangle(generator: np.random.Generator) -> tuple[list[Points], float]:
     x = np.sin(turn * rates[0]) + 0.5 * np.sin(turn * rates[1] * 1.7 + 1)
     y = np.cos(turn * rates[2]) + 0.5 * np.sin(turn * rates[3] * 1.3)
     line = np.stack([x, y], -1) * 0.58
-    return np.array_split(line, 8), float(generator.uniform(0.015, 0.06))
+    pieces: list[Points] = list(np.array_split(line, 8))
+    return pieces, float(generator.uniform(0.015, 0.06))
 
 
 def _knitting(generator: np.random.Generator) -> tuple[list[Points], float]:

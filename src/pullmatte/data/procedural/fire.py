@@ -2,11 +2,12 @@
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from pullmatte.data.procedural.layer import Appearance, Painter
+from pullmatte.data.procedural.layer import Appearance, Painter, shrunk
 from pullmatte.data.procedural.noise import Noise
 from pullmatte.data.procedural.palette import any_colour
-from pullmatte.data.procedural.pose import draw_pose
+from pullmatte.data.procedural.pose import Points, draw_pose
 from pullmatte.data.procedural.raster import fixed
 from pullmatte.data.procedural.strands import FINE
 from pullmatte.data.samples import Image, Plane
@@ -90,7 +91,9 @@ def sparks(size_px: int, generator: np.random.Generator) -> Painter:
     return paint
 
 
-def _draw_sparks(tracks_px: Plane, thick: Plane, warmth: Plane, size_px: int) -> Plane:
+def _draw_sparks(
+    tracks_px: Points, thick: Points, warmth: Points, size_px: int
+) -> NDArray[np.uint8]:
     """Draw heat, which is 0 where nothing glows."""
     canvas = np.zeros((size_px * FINE, size_px * FINE), np.uint8)
     scale = size_px / 512 * FINE
@@ -102,14 +105,13 @@ def _draw_sparks(tracks_px: Plane, thick: Plane, warmth: Plane, size_px: int) ->
     return canvas
 
 
-def _glowing(canvas: Plane, glow: float, table: Plane, size_px: int) -> Appearance:
-    heat = cv2.resize(canvas, (size_px, size_px), interpolation=cv2.INTER_AREA) / np.float32(255)
-    core = cv2.resize((canvas > 0).astype(np.uint8) * 255, (size_px, size_px),
-                      interpolation=cv2.INTER_AREA) / np.float32(255)  # fmt: skip
+def _glowing(canvas: NDArray[np.uint8], glow: float, table: Image, size_px: int) -> Appearance:
+    heat = shrunk(canvas, FINE) / np.float32(255)
+    core = shrunk((canvas > 0).astype(np.uint8) * 255, FINE) / np.float32(255)
     small = cv2.resize(heat, (size_px // 4, size_px // 4), interpolation=cv2.INTER_AREA)
-    halo = cv2.GaussianBlur(small, (0, 0), size_px / 512) * 2
-    halo += cv2.GaussianBlur(small, (0, 0), 5 * size_px / 512) * 2
-    halo = np.clip(glow * cv2.resize(halo, (size_px, size_px)), 0, 1)
+    scale = size_px / 512
+    soft = cv2.GaussianBlur(small, (0, 0), scale) + cv2.GaussianBlur(small, (0, 0), 5 * scale)
+    halo = np.clip(2 * glow * cv2.resize(soft, (size_px, size_px)), 0, 1)
     alpha = 1 - (1 - core) * (1 - 0.7 * halo)
     warm = np.clip(0.35 + 0.35 * halo + 0.6 * heat, 0, 1)
     return Appearance(_glow(warm, table), np.clip(alpha, 0, 1))
@@ -124,10 +126,10 @@ def _ramp(generator: np.random.Generator) -> Image:
         knots = any_colour(generator) * (0.2 + share) + share**3
     places = np.linspace(0, 5, STEPS)
     ramp = np.stack([np.interp(places, np.arange(6), knots[:, c]) for c in range(3)], -1)
-    return np.clip(ramp, 0, 1).astype(np.float32)
+    return np.asarray(np.clip(ramp, 0, 1), np.float32)
 
 
-def _glow(heat: Plane, table: Image) -> Image:
+def _glow(heat: Points, table: Image) -> Image:
     return np.asarray(table[(heat * (STEPS - 1)).astype(np.int32)])
 
 

@@ -162,8 +162,8 @@ def _grow_fur(
     """Cover balls with short strands that point away from their middles."""
     areas = np.array([a * b for _, _, a, b, _ in balls])
     count = int(np.clip(1500 * (0.12 / length) ** 0.8, 900, 4500) * generator.uniform(0.8, 1.5))
-    roots, angles, combs = [], [], generator.uniform(0, 2 * np.pi)
-    strength = generator.uniform(0, 1.5)
+    roots, angles, combed = [], [], generator.uniform(0, 2 * np.pi)
+    comb = generator.uniform(0, 0.75) * np.array([np.cos(combed), np.sin(combed)])
     for (x, y, a, b, turn), share in zip(balls, areas / areas.sum(), strict=True):
         number = max(int(count * share), 40)
         reach = np.sqrt(generator.uniform(0.0, 1.0, number))
@@ -174,10 +174,8 @@ def _grow_fur(
         offset = offset @ np.array([[cos, sin], [-sin, cos]])
         order = np.argsort(-reach)
         roots.append(offset[order] * 0.97 + (x, y))
-        outward = offset[order] / max(a, b)
-        angles.append(np.arctan2(
-            outward[:, 1] + strength * np.sin(combs) * 0.5, outward[:, 0] + strength * np.cos(combs) * 0.5
-        ))  # fmt: skip
+        outward = offset[order] / max(a, b) + comb
+        angles.append(np.arctan2(outward[:, 1], outward[:, 0]))
     places, directions = np.concatenate(roots), np.concatenate(angles)
     return _short_hair(generator, size_px, places, directions, length, _tile_colours(tile, places))
 

@@ -104,7 +104,7 @@ def water(size_px: int, generator: np.random.Generator) -> Painter:
     pose = draw_pose(generator, tilt=0.4)
     splash = generator.random() < 0.6
     count = int(generator.integers(10, 60)) if splash else int(generator.integers(3, 40))
-    starts = generator.normal(0, 0.15, (count, 2)) + (0, 0.6)
+    starts = generator.normal((0, 0.6), 0.15, (count, 2))
     angle = generator.normal(-np.pi / 2, 0.6, count)
     speed = generator.uniform(0.8, 3, count)[:, None]
     moves = np.stack([np.cos(angle), np.sin(angle)], -1) * speed
@@ -159,8 +159,8 @@ def _paint_bubble(
     facing = np.sqrt(np.maximum(1 - square, 0))
     edge = np.clip((1 - np.sqrt(square)) * radius + 0.5, 0, 1)
     alpha = film.base + (0.9 - film.base) * (1 - facing) ** film.rim
-    swirl = film.noise.at(64, time * 0.5)
-    swirl = cv2.resize(swirl, (x1 - x0, y1 - y0), interpolation=cv2.INTER_CUBIC)
+    size = int(x1 - x0), int(y1 - y0)
+    swirl = cv2.resize(film.noise.at(64, time * 0.5), size, interpolation=cv2.INTER_CUBIC)
     phase = film.hue + film.bands * (2 * facing + 0.5 * swirl + y)
     hues = np.stack([np.cos(phase), np.cos(phase + 2.1), np.cos(phase + 4.2)], -1)
     colour = np.clip(0.75 + film.vivid * hues, 0, 1).astype(np.float32)
@@ -193,9 +193,9 @@ def _chord(radius: Plane, x: Plane) -> Plane:
     return np.asarray(np.sqrt(np.maximum(inside, 0)), np.float32)
 
 
-def _shaded(tint: Colour, across: Plane) -> Image:
+def _shaded(tint: Colour, across: Points) -> Image:
     light = np.clip(0.8 - 0.45 * across**4 + 0.15 * across, 0, 1.1)[..., None]
-    return np.clip(tint * light, 0, 1).astype(np.float32)
+    return np.asarray(np.clip(tint * light, 0, 1), np.float32)
 
 
 def _lamps(generator: np.random.Generator) -> Points:
@@ -251,17 +251,17 @@ def _metaballs(tracks_px: Points, thick: Points, size_px: int) -> Plane:
         pixels = max(round(float(width) * half), 1)
         line = np.rint(track * 16).astype(np.int32)
         cv2.polylines(canvas, [line], False, 255, pixels, cv2.LINE_AA, 4)
-    soft = canvas.astype(np.float32) / 255
-    soft = cv2.GaussianBlur(soft, (0, 0), half / 110) * 1.2
-    return np.asarray(cv2.resize(soft, (size_px, size_px), interpolation=cv2.INTER_CUBIC))
+    soft = cv2.GaussianBlur(canvas.astype(np.float32), (0, 0), half / 110)
+    big = cv2.resize(soft, (size_px, size_px), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(big, np.float32) * np.float32(1.2 / 255)
 
 
 def _clear_body(field: Plane, tint: Colour, clear: float, size_px: int) -> Appearance:
     """Show a clear body by its edge, its slope against sky and ground, and glints."""
     edge = np.clip((field - 0.5) * size_px / 40 + 0.5, 0, 1)
     half = cv2.resize(edge, (size_px // 2, size_px // 2), interpolation=cv2.INTER_AREA)
-    height = 2 * cv2.resize(relief(half, size_px / 50), (size_px, size_px))
-    height += (size_px / 60) * field
+    dome = cv2.resize(relief(np.asarray(half, np.float32), size_px / 50), (size_px, size_px))
+    height = 2 * dome + (size_px / 60) * field
     right = cv2.Sobel(height, cv2.CV_32F, 1, 0, ksize=3, scale=1 / 8)
     down = cv2.Sobel(height, cv2.CV_32F, 0, 1, ksize=3, scale=1 / 8)
     facing = 1 / np.sqrt(1 + right * right + down * down)

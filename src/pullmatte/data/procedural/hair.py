@@ -248,7 +248,8 @@ def _lock(generator: np.random.Generator, size_px: int) -> Hair:
 
 def _sheen(generator: np.random.Generator, size_px: int) -> Plane:
     field = Noise(generator, generator.uniform(1.5, 4), 2).at(size_px)
-    return np.clip(1 + generator.uniform(0.05, 0.3) * field, 0.4, 1.8)
+    strength = np.float32(generator.uniform(0.05, 0.3))
+    return np.asarray(np.clip(1 + strength * field, 0.4, 1.8))
 
 
 def stack(

@@ -1,12 +1,13 @@
 """Layers of a drawing: premultiplied while they are stacked, straight when they are done."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pullmatte.data.procedural.palette import Colour
 from pullmatte.data.samples import Image, Plane
 
 Layer = NDArray[np.float32]
@@ -45,7 +46,7 @@ def empty_layer(size_px: int) -> Layer:
     return np.zeros((size_px, size_px, 4), np.float32)
 
 
-def layer_of(colour: Image, alpha: Plane) -> Layer:
+def layer_of(colour: Colour, alpha: NDArray[np.floating[Any]]) -> Layer:
     """Multiply a straight colour by its alpha.
 
     Args:
@@ -57,8 +58,10 @@ def layer_of(colour: Image, alpha: Plane) -> Layer:
     """
     alpha = np.asarray(alpha, np.float32)
     if colour.ndim == 1:
-        return cv2.merge([*(alpha * c for c in colour.astype(np.float32)), alpha])
-    return cv2.merge([np.asarray(colour * alpha[..., None], np.float32), alpha])
+        planes = [*(alpha * c for c in colour.astype(np.float32)), alpha]
+    else:
+        planes = [np.asarray(colour * alpha[..., None], np.float32), alpha]
+    return np.asarray(cv2.merge(planes), np.float32)
 
 
 def shrunk(canvas: NDArray[np.uint8], steps: int) -> NDArray[np.uint8]:
@@ -73,11 +76,12 @@ def shrunk(canvas: NDArray[np.uint8], steps: int) -> NDArray[np.uint8]:
     """
     while steps > 1:
         size = canvas.shape[1] // 2, canvas.shape[0] // 2
-        canvas, steps = cv2.resize(canvas, size, interpolation=cv2.INTER_AREA), steps // 2
+        half = cv2.resize(canvas, size, interpolation=cv2.INTER_AREA)
+        canvas, steps = np.asarray(half, np.uint8), steps // 2
     return canvas
 
 
-def dimmed(layer: Layer, factor: Plane) -> Layer:
+def dimmed(layer: Layer, factor: NDArray[np.floating[Any]]) -> Layer:
     """Multiply a layer's colour, which is changed and returned, and leave its alpha.
 
     Args:
@@ -87,7 +91,8 @@ def dimmed(layer: Layer, factor: Plane) -> Layer:
     Returns:
         The layer.
     """
-    layer *= cv2.merge([factor, factor, factor, np.ones_like(factor)])
+    plane = np.asarray(factor, np.float32)
+    layer *= np.asarray(cv2.merge([plane, plane, plane, np.ones_like(plane)]), np.float32)
     return layer
 
 
@@ -115,8 +120,8 @@ def appearance_of(layer: Layer) -> Appearance:
     Returns:
         Straight colour, defined everywhere, and alpha.
     """
-    alpha = np.clip(cv2.extractChannel(layer, 3), 0, 1)
-    colour = cv2.cvtColor(layer, cv2.COLOR_BGRA2BGR)
+    alpha = np.asarray(np.clip(cv2.extractChannel(layer, 3), 0, 1), np.float32)
+    colour = np.asarray(cv2.cvtColor(layer, cv2.COLOR_BGRA2BGR), np.float32)
     colour += _spread_colour(layer)
     colour *= (1 / (alpha + FILL_STRENGTH))[..., None]
     return Appearance(np.clip(colour, 0, 1, out=colour), alpha)
@@ -126,9 +131,9 @@ def _spread_colour(layer: Layer) -> Image:
     """Average the colour over ever wider neighbourhoods, the nearest counting most."""
     height, width = layer.shape[:2]
     small_size = max(width // FILL_SHRINK, 1), max(height // FILL_SHRINK, 1)
-    small = cv2.resize(layer, small_size, interpolation=cv2.INTER_AREA)
+    small = np.asarray(cv2.resize(layer, small_size, interpolation=cv2.INTER_AREA), np.float32)
     total = np.zeros_like(small)
     for sigma, weight in FILL_SIGMAS:
-        total += np.float32(weight) * cv2.GaussianBlur(small, (0, 0), sigma)
+        total += np.float32(weight) * np.asarray(cv2.GaussianBlur(small, (0, 0), sigma), np.float32)
     colour = FILL_STRENGTH * total[..., :3] / np.maximum(total[..., 3:], 1e-30)
     return np.asarray(cv2.resize(colour, (width, height)), np.float32)

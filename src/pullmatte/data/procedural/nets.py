@@ -158,10 +158,14 @@ def basket(size_px: int, generator: np.random.Generator) -> Painter:
     turn = np.linspace(np.pi, 2 * np.pi, 30)
     radius, top = profile[0]
     arch = np.stack([np.cos(turn), np.sin(turn) * generator.uniform(0.6, 1.1)], -1) * radius * 0.97
-    parts = [Part([tube(profile[k] * np.array([[s, 1]]) * np.linspace(-1, 1, 20)[:, None] ** (1, 0)
-                        , np.full(20, 0.035))], rim, 0.3) for k, s in ((0, 1), (-1, 1))]  # fmt: skip
+    across = np.linspace(-1, 1, 20)
+    parts = []
+    for reach, height in profile[[0, -1]]:
+        line = np.stack([across * reach, np.full(20, height)], -1)
+        parts.append(Part([tube(line, np.full(20, 0.035))], rim, 0.3))
     if generator.random() < 0.6:
-        parts.insert(0, Part([tube(arch + (0, top), np.full(30, 0.04))], rim, 0.0))
+        arch[:, 1] += top
+        parts.insert(0, Part([tube(arch, np.full(30, 0.04))], rim, 0.0))
     grain = Noise(generator, 12, 3)
 
     def paint(time: float) -> Appearance:
@@ -181,7 +185,9 @@ def basket(size_px: int, generator: np.random.Generator) -> Painter:
     return paint
 
 
-def _weave(u: Plane, v: Plane, fills: tuple[float, float], length_px: float) -> tuple[Plane, Plane]:
+def _weave(
+    u: Points, v: Points, fills: tuple[float, float], length_px: float
+) -> tuple[Plane, Plane]:
     """Weave strips along both axes; returns how much is covered, and the shade."""
     cell_u, cell_v = np.floor(u), np.floor(v)
     off_u, off_v = u - cell_u - 0.5, v - cell_v - 0.5

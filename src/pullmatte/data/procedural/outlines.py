@@ -25,7 +25,7 @@ def ellipse(
     cos, sin = np.cos(turn), np.sin(turn)
     x = np.sign(cos) * np.abs(cos) ** (2 / power) * radii[0]
     y = np.sign(sin) * np.abs(sin) ** (2 / power) * radii[1]
-    return turned(np.stack([x, y], -1), angle) + np.asarray(centre)
+    return np.asarray(turned(np.stack([x, y], -1), angle) + np.asarray(centre))
 
 
 def turned(points: Points, angle: float) -> Points:

@@ -1,11 +1,12 @@
 """Colours, drawn the way the things that wear them are coloured."""
 
 import colorsys
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Colour = NDArray[np.float32]
+Colour = NDArray[np.floating[Any]]
 """Three sRGB numbers in [0, 1]."""
 
 HAIR = ((0.06, 0.05, 0.05), (0.2, 0.12, 0.07), (0.38, 0.23, 0.12), (0.55, 0.38, 0.2),

@@ -181,10 +181,10 @@ def _part_light(
     mask = coverage([(c - corner) / step for c in contours], width, height)
     rise = relief(mask, radius_px / step)
     planes = lighting(rise, light, surface.gloss, surface.sharpness)
-    big = np.stack(planes, -1)
-    big = cv2.resize(big, (width * step, height * step), interpolation=cv2.INTER_CUBIC)
+    size = width * step, height * step
+    big = cv2.resize(np.stack(planes, -1), size, interpolation=cv2.INTER_CUBIC)
     inside = big[MARGIN_PX * step :, MARGIN_PX * step :][: y1 - y0, : x1 - x0]
-    return inside[..., 0], inside[..., 1]
+    return np.asarray(inside[..., 0], np.float32), np.asarray(inside[..., 1], np.float32)
 
 
 def _tile_window(surface: Surface, matrix: Points, box: tuple[int, int, int, int]) -> Image:

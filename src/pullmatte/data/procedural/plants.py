@@ -1,5 +1,6 @@
 """Leaves on branches, grass and stems, seed heads, feathers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -8,6 +9,7 @@ import numpy as np
 from pullmatte.data.procedural.hair import Hair
 from pullmatte.data.procedural.layer import (
     Appearance,
+    Layer,
     Painter,
     appearance_of,
     dimmed,
@@ -27,6 +29,7 @@ from pullmatte.data.procedural.strands import (
     fine_canvas,
     strand_layer,
 )
+from pullmatte.data.samples import Plane
 
 GREENS = ((0.13, 0.3, 0.08), (0.3, 0.5, 0.12), (0.45, 0.62, 0.25), (0.2, 0.36, 0.25),
           (0.6, 0.6, 0.2), (0.7, 0.35, 0.1), (0.55, 0.12, 0.1), (0.45, 0.32, 0.18))  # fmt: skip
@@ -36,7 +39,7 @@ GREENS = ((0.13, 0.3, 0.08), (0.3, 0.5, 0.12), (0.45, 0.62, 0.25), (0.2, 0.36, 0
 class _Foliage:
     """Leaves on twigs, in object coordinates, each with its own tone and sway."""
 
-    twigs: list[Points]
+    twigs: Sequence[Points]
     places: Points
     angles: Numbers
     sizes: Numbers
@@ -195,7 +198,7 @@ class _Ears:
         self.tone = near(green * 0.5 + np.array([0.4, 0.3, 0.15], np.float32), 0.08, generator)
         self.shade = generator.normal(1, 0.15, (self.chosen.size * self.number, 1))
 
-    def layer(self, pose: Pose, time: float, size_px: int) -> Points:
+    def layer(self, pose: Pose, time: float, size_px: int) -> Layer:
         curves = self.growth.curves(time)[self.chosen]
         share = np.linspace(0.7, 0.999, self.number) * (curves.shape[1] - 1)
         low = share.astype(int)
@@ -249,10 +252,11 @@ def _barbs(generator: np.random.Generator, shaft: Points, count: int) -> tuple[G
     wide = generator.uniform(0.15, 0.45)
     vane = wide * np.sin(np.pi * np.clip(place, 0.02, 0.98) ** 0.8) ** 0.5 * (1 - 0.35 * (side > 0))
     growth = _growth(generator, roots, angles, vane * generator.normal(1, 0.04, 2 * count), 0.05)
+    loose = generator.normal(0, 1, 2 * count)
     growth = Growth(**{
         **vars(growth), "curls": 0.03 + 0.9 * down, "turns": 1 + 2 * down,
         "bends": -side * generator.uniform(0.1, 0.5), "fall": 0.0,
-        "wind": growth.wind * 0.3, "phases": 2 * np.pi * place + generator.normal(0, 1, 2 * count) * down,
+        "wind": growth.wind * 0.3, "phases": 2 * np.pi * place + down * loose,
     })  # fmt: skip
     first, second = hair_colour(generator), any_colour(generator)
     if generator.random() < 0.5:
@@ -270,9 +274,9 @@ def _green(generator: np.random.Generator) -> Colour:
     return near(np.array(GREENS[generator.integers(len(GREENS))], np.float32), 0.06, generator)
 
 
-def _plain_sheen(generator: np.random.Generator, size_px: int) -> Numbers:
+def _plain_sheen(generator: np.random.Generator, size_px: int) -> Plane:
     field = Noise(generator, 3, 3).at(size_px)
-    return np.clip(1 + 0.15 * field, 0.4, 1.6)
+    return np.asarray(np.clip(1 + 0.15 * field, 0.4, 1.6))
 
 
 def _grow_branch(generator: np.random.Generator) -> _Foliage:
@@ -296,7 +300,7 @@ def _grow_branch(generator: np.random.Generator) -> _Foliage:
         places.append(twigs[-1][step])
         open_angle = np.where(np.arange(each) % 2, 1, -1) * u(0.5, 1.2)
         angles.append(turn[step] + np.where(spots > 0.97, 0, open_angle))
-    spot, angle = np.concatenate(places), np.concatenate(angles)
+    spot, directions = np.concatenate(places), np.concatenate(angles)
     count = len(spot)
     order = generator.permutation(count)
     size = u(0.05, 0.28) * np.clip(6 / each, 0.4, 1.5)
@@ -306,7 +310,7 @@ def _grow_branch(generator: np.random.Generator) -> _Foliage:
         chosen = generator.random(count) < 0.3
         tones[chosen] = any_colour(generator) * generator.normal(1, 0.1, (int(chosen.sum()), 1))
     return _Foliage(
-        twigs, spot[order], angle[order] + generator.normal(0, 0.25, count),
+        twigs, spot[order], directions[order] + generator.normal(0, 0.25, count),
         size * generator.lognormal(0, 0.25, count), _leaf_shape(generator), tones,
         spot[order][:, 0] * 2 + generator.normal(0, 0.4, count),
     )  # fmt: skip
@@ -324,7 +328,7 @@ def _leaf_shape(generator: np.random.Generator) -> Points:
 
 
 def _draw_twigs(
-    canvas: Bytes, twigs: list[Points], thick: float, colour: Colour, pose: Pose, time: float
+    canvas: Bytes, twigs: Sequence[Points], thick: float, colour: Colour, pose: Pose, time: float
 ) -> None:
     size_px = canvas.shape[0] // FINE
     full = thick * pose.scale * size_px * FINE

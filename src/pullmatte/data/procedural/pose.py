@@ -1,13 +1,14 @@
 """Where an object stands in its square, and how it sways there."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pullmatte.data.samples import Plane
 
-Points = NDArray[np.float64]
+Points = NDArray[np.floating[Any]]
 """`... 2` x and y."""
 
 CUT_SHARE = 0.25

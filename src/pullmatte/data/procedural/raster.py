@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from pullmatte.data.procedural.layer import shrunk
 from pullmatte.data.procedural.pose import Points
@@ -60,10 +61,10 @@ def coverage(contours: Sequence[Points], width_px: int, height_px: int) -> Plane
     """
     mask = np.zeros((height_px * EDGE_STEPS, width_px * EDGE_STEPS), np.uint8)
     cv2.fillPoly(mask, [fixed(c, EDGE_STEPS) for c in contours], 255, cv2.LINE_8, SHIFT)
-    return shrunk(mask, EDGE_STEPS).astype(np.float32) / 255
+    return shrunk(mask, EDGE_STEPS).astype(np.float32) / np.float32(255)
 
 
-def fixed(points: Points, steps: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int32]]:
+def fixed(points: Points, steps: int) -> NDArray[np.int32]:
     """Turn pixels into the whole numbers that drawing takes, on a canvas of finer pixels.
 
     Args:
@@ -74,7 +75,8 @@ def fixed(points: Points, steps: int) -> np.ndarray[tuple[int, ...], np.dtype[np
         `... 2` int32 with `SHIFT` fractional bits, where (0, 0) is the centre of a fine pixel.
     """
     scaled = (points * steps - 0.5) * (1 << SHIFT)
-    return np.clip(np.rint(scaled), -FAR, FAR).astype(np.int32)
+    whole: NDArray[np.int32] = np.clip(np.rint(scaled), -FAR, FAR).astype(np.int32)
+    return whole
 
 
 def bounds(contours: Sequence[Points], size_px: int) -> tuple[int, int, int, int] | None:

@@ -5,8 +5,8 @@ import numpy as np
 
 from pullmatte.data.procedural.layer import Appearance, Painter
 from pullmatte.data.procedural.noise import Noise
-from pullmatte.data.procedural.palette import any_colour, mix
-from pullmatte.data.procedural.pose import draw_pose
+from pullmatte.data.procedural.palette import Colour, any_colour, mix
+from pullmatte.data.procedural.pose import Points, draw_pose
 from pullmatte.data.procedural.raster import Light, draw_light
 from pullmatte.data.samples import Image, Plane
 
@@ -37,7 +37,8 @@ def smoke(size_px: int, generator: np.random.Generator) -> Painter:
         drift = (0.0, speed * time)
         turbulent = _warped(noise.at(size_px, time * 0.8, drift), warp, bend, time, drift)
         density = depth * np.maximum(shape * 1.6 - 0.6 + ragged * shape * turbulent, 0) * shape
-        return Appearance(_lit_smoke(density, turbulent, colour, tint, light), 1 - np.exp(-density))
+        thick = np.asarray(density, np.float32)
+        return Appearance(_lit_smoke(thick, turbulent, colour, tint, light), 1 - np.exp(-thick))
 
     return paint
 
@@ -77,7 +78,7 @@ def wisps(size_px: int, generator: np.random.Generator) -> Painter:
     return paint
 
 
-def _smoke_colour(generator: np.random.Generator) -> Plane:
+def _smoke_colour(generator: np.random.Generator) -> Colour:
     if generator.random() < 0.12:
         return any_colour(generator)
     grey = generator.beta(2.5, 1.2) * 0.95 + 0.05
@@ -127,13 +128,16 @@ def _warped(
     )  # fmt: skip
 
 
-def _lit_smoke(density: Plane, turbulent: Plane, colour: Plane, tint: Plane, light: Light) -> Image:
+def _lit_smoke(
+    density: Points, turbulent: Plane, colour: Colour, tint: Colour, light: Light
+) -> Image:
     """Shade smoke by how much of it lies towards the light."""
     size_px = density.shape[0]
     small = cv2.resize(density, (size_px // 8, size_px // 8), interpolation=cv2.INTER_AREA)
-    shift = np.float32([[1, 0, -light.direction[0] * 5], [0, 1, -light.direction[1] * 5]])
+    shift = np.array([[1, 0, -light.direction[0] * 5], [0, 1, -light.direction[1] * 5]])
     shade = cv2.warpAffine(cv2.GaussianBlur(small, (0, 0), 3), shift, small.shape[::-1])
     bright = np.exp(-0.25 * cv2.resize(shade, (size_px, size_px)))
     bright = light.ambient * 0.7 + (1 - light.ambient * 0.7) * bright + 0.08 * turbulent
     share = np.clip(bright, 0, 1.2)[..., None]
-    return np.clip((tint * (1 - share) * 0.8 + colour * share) * light.strength, 0, 1)
+    shown = (tint * (1 - share) * 0.8 + colour * share) * light.strength
+    return np.asarray(np.clip(shown, 0, 1), np.float32)

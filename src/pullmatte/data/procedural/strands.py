@@ -1,6 +1,7 @@
 """Thin tapered strands: how they grow, and how they are drawn finer than a pixel."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,7 +12,7 @@ from pullmatte.data.procedural.pose import Points
 from pullmatte.data.procedural.raster import FAR, SHIFT
 
 Bytes = NDArray[np.uint8]
-Numbers = NDArray[np.float64]
+Numbers = NDArray[np.floating[Any]]
 
 STEPS = 14
 FINE = 4
@@ -97,7 +98,7 @@ def nearest_clump(roots: Points, count: int, generator: np.random.Generator) -> 
 
 
 def fine_canvas(size_px: int) -> Bytes:
-    """Return a canvas of finer pixels to draw strands on, its colour straight.
+    """Return a canvas of finer pixels to draw strands on, premultiplied.
 
     Args:
         size_px: side of the square.
@@ -133,9 +134,9 @@ def draw_strands(
     middle = ((curves_px * FINE - 0.5) * (1 << SHIFT)).astype(np.float32)
     side = _sides(middle, widths_px * (FINE << SHIFT), taper)
     for group in np.array_split(np.arange(count), min(groups, count)):
-        colour = np.clip(colours[group].mean(0), 0, 1) * 255
+        colour = np.clip(colours[group].mean(0), 0, 1) * (255 * opacity)
         number = int(np.ceil(max(widths_px[group].max() * FINE, 1) / LINE_SPACING - 0.25))
-        lines = middle[group][None]
+        lines: Points = middle[group][None]
         if number > 1:
             places = np.linspace(-0.5, 0.5, number, dtype=np.float32)[:, None, None, None]
             lines = lines + places * side[group]
@@ -159,9 +160,9 @@ def strand_layer(canvas: Bytes) -> Layer:
     """Shrink a canvas to the picture's own pixels.
 
     Args:
-        canvas: `4S 4S 4`, straight; colour is 0 where alpha is.
+        canvas: `4S 4S 4`, premultiplied.
 
     Returns:
         `S S 4`, premultiplied.
     """
-    return shrunk(canvas, FINE).astype(np.float32) / 255
+    return shrunk(canvas, FINE).astype(np.float32) / np.float32(255)
