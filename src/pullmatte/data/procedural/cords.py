@@ -12,6 +12,9 @@ from pullmatte.data.procedural.pose import Points, draw_pose
 from pullmatte.data.procedural.raster import SHIFT, fixed
 from pullmatte.data.procedural.strands import FINE, Bytes, Growth, fine_canvas, strand_layer
 
+Thread = tuple[list[Points], float]
+"""Curves, `N 2` each, in object coordinates, and how wide the thread is."""
+
 ROUNDNESS = ((1.0, 0.55, 0.0), (0.65, 0.85, 0.12), (0.3, 1.1, 0.2))
 
 
@@ -68,10 +71,10 @@ def yarn(size_px: int, generator: np.random.Generator) -> Painter:
     return paint
 
 
-def _ball(generator: np.random.Generator) -> tuple[list[Points], float]:
+def _ball(generator: np.random.Generator) -> Thread:
     """Wind threads around a ball, each seen as half an ellipse."""
     width = float(generator.uniform(0.03, 0.08))
-    curves = [ellipse((0, 0), (0.72, 0.72))[:, :] * s for s in np.arange(0.05, 1, width)]
+    curves = [ellipse((0, 0), (0.72, 0.72)) * s for s in np.arange(0.05, 1, width)]
     for _ in range(int(4 / width)):
         flat, angle = generator.uniform(0, 0.95), generator.uniform(0, 2 * np.pi)
         turn = np.linspace(0, np.pi, 24)
@@ -81,7 +84,7 @@ def _ball(generator: np.random.Generator) -> tuple[list[Points], float]:
     return [*curves, _loose_end(generator, np.array([0.3, 0.7]))], width
 
 
-def _tangle(generator: np.random.Generator) -> tuple[list[Points], float]:
+def _tangle(generator: np.random.Generator) -> Thread:
     """Let one thread run in wide uneven loops."""
     turn = np.linspace(0, 2 * np.pi * generator.uniform(3, 14), 400)
     rates = generator.uniform(0.6, 1.4, 4)
@@ -92,13 +95,13 @@ def _tangle(generator: np.random.Generator) -> tuple[list[Points], float]:
     return pieces, float(generator.uniform(0.015, 0.06))
 
 
-def _knitting(generator: np.random.Generator) -> tuple[list[Points], float]:
+def _knitting(generator: np.random.Generator) -> Thread:
     """Knit loops, row by row, so that holes stay between them."""
     rows, loops = int(generator.integers(5, 18)), int(generator.integers(6, 20))
     turn = np.linspace(0, 2 * np.pi * loops, 24 * loops)
     lean, high = generator.uniform(0.5, 1.0), generator.uniform(0.5, 0.75)
     x = (turn / (np.pi * loops) - 1) * 0.9 + lean * np.sin(2 * turn) * 0.9 / loops
-    curves = []
+    curves: list[Points] = []
     for row in range(rows):
         y = ((row + 0.5) / rows * 2 - 1) * 0.85
         curves.append(np.stack([x, y - high * np.cos(turn) * 1.7 / rows], -1))

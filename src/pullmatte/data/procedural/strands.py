@@ -16,7 +16,8 @@ Numbers = NDArray[np.floating[Any]]
 
 STEPS = 14
 FINE = 4
-LINE_SPACING = 0.8
+# Lines along a diagonal leave no pixel between them if they are nearer than half its diagonal.
+LINE_SPACING = 0.7
 GROUPS = 48
 
 
@@ -135,7 +136,7 @@ def draw_strands(
     side = _sides(middle, widths_px * (FINE << SHIFT), taper)
     for group in np.array_split(np.arange(count), min(groups, count)):
         colour = np.clip(colours[group].mean(0), 0, 1) * (255 * opacity)
-        number = int(np.ceil(max(widths_px[group].max() * FINE, 1) / LINE_SPACING - 0.25))
+        number = 1 + int(np.ceil(max(widths_px[group].max() * FINE - 1, 0) / LINE_SPACING))
         lines: Points = middle[group][None]
         if number > 1:
             places = np.linspace(-0.5, 0.5, number, dtype=np.float32)[:, None, None, None]
