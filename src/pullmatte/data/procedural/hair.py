@@ -193,7 +193,7 @@ def draw_hair(
         steps=14 if length < 0.5 and curly < 1 else 28,
     )
     wide = size_px / 512 * float(generator.uniform(0.35, 1.3))
-    widths = np.maximum(wide * generator.lognormal(0, 0.3, count), 0.15)
+    widths = np.maximum(wide * np.clip(generator.lognormal(0, 0.25, count), 0.5, 1.3), 0.15)
     shade = np.linspace(generator.uniform(0.4, 0.8), 1.1, count)[:, None]
     shade = shade * generator.normal(1, 0.15, count)[clumps][:, None]
     colours = colour * shade * generator.normal(1, 0.1, (count, 1))

@@ -33,6 +33,7 @@ class Surface:
         gloss: strength of the highlight.
         sharpness: of the highlight.
         roundness: how far from its edge the part rises, in object coordinates.
+        scroll: how fast the tile moves across a part that turns, in object coordinates a second.
     """
 
     tile: Image
@@ -41,6 +42,7 @@ class Surface:
     gloss: float = 0.2
     sharpness: float = 20.0
     roundness: float = 0.3
+    scroll: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -158,7 +160,7 @@ def _paint_part(layer: Layer, part: Part, pose: Pose, light: Light, time: float)
     mask = coverage([c - corner for c in contours], x1 - x0, y1 - y0)
     diffuse, highlight = _part_light(contours, box, radius_px, light, part.surface)
     matrix = pose.matrix(size_px, time)
-    colour = lit(_tile_window(part.surface, matrix, box), diffuse, highlight)
+    colour = lit(_tile_window(part.surface, matrix, box, time), diffuse, highlight)
     window = layer[y0:y1, x0:x1]
     if part.shadow:
         _darken(window, mask, part.shadow, radius_px)
@@ -187,13 +189,17 @@ def _part_light(
     return np.asarray(inside[..., 0], np.float32), np.asarray(inside[..., 1], np.float32)
 
 
-def _tile_window(surface: Surface, matrix: Points, box: tuple[int, int, int, int]) -> Image:
+def _tile_window(
+    surface: Surface, matrix: Points, box: tuple[int, int, int, int], time: float
+) -> Image:
     x0, y0, x1, y1 = box
     inverse = np.linalg.inv(matrix[:, :2])
     cos, sin = np.cos(surface.turn), np.sin(surface.turn)
     scale = surface.repeat * TILE_PX
-    linear = scale * np.array([[cos, -sin], [sin, cos]]) @ inverse
+    turn = scale * np.array([[cos, -sin], [sin, cos]])
+    linear = turn @ inverse
     start = linear @ (np.array([x0, y0]) + 0.5 - matrix[:, 2]) + TILE_PX / 2
+    start = start + turn[:, 0] * surface.scroll * time
     read = np.concatenate([linear, start[:, None]], 1)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     size = x1 - x0, y1 - y0

@@ -1,4 +1,4 @@
-"""Leaves on branches, grass and stems, seed heads, feathers."""
+"""Leaves on branches and bushes, grass and stems, seed heads."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,9 +17,11 @@ from pullmatte.data.procedural.layer import (
     over,
 )
 from pullmatte.data.procedural.noise import Noise
-from pullmatte.data.procedural.palette import Colour, any_colour, hair_colour, near
+from pullmatte.data.procedural.outlines import lathe_outline, turned
+from pullmatte.data.procedural.palette import Colour, any_colour, near
+from pullmatte.data.procedural.parts import Part, draw_surface, paint_parts
 from pullmatte.data.procedural.pose import Points, Pose, draw_pose
-from pullmatte.data.procedural.raster import fixed
+from pullmatte.data.procedural.raster import draw_light, fixed
 from pullmatte.data.procedural.strands import (
     FINE,
     Bytes,
@@ -29,6 +31,7 @@ from pullmatte.data.procedural.strands import (
     fine_canvas,
     strand_layer,
 )
+from pullmatte.data.procedural.texture import draw_texture
 from pullmatte.data.samples import Plane
 
 GREENS = ((0.13, 0.3, 0.08), (0.3, 0.5, 0.12), (0.45, 0.62, 0.25), (0.2, 0.36, 0.25),
@@ -58,8 +61,11 @@ def leaves(size_px: int, generator: np.random.Generator) -> Painter:
     Returns:
         What shows it.
     """
-    pose = draw_pose(generator, tilt=0.6)
-    foliage = _grow_branch(generator)
+    bush = generator.random() < 0.35
+    pose = draw_pose(generator, tilt=0.1 if bush else 0.6)
+    foliage = _grow_bush(generator) if bush else _grow_branch(generator)
+    pot = _pot(generator) if bush and generator.random() < 0.6 else []
+    lamp = draw_light(generator)
     wind, rate = float(generator.normal(0, 0.25)), float(generator.uniform(2, 6))
     wood = near(np.array([0.3, 0.22, 0.15], np.float32), 0.08, generator)
     thick = float(generator.uniform(0.01, 0.035))
@@ -68,10 +74,11 @@ def leaves(size_px: int, generator: np.random.Generator) -> Painter:
 
     def paint(time: float) -> Appearance:
         canvas = fine_canvas(size_px)
-        _draw_twigs(canvas, foliage.twigs, thick, wood, pose, time)
+        draw_twigs(canvas, foliage.twigs, thick, wood, pose, time)
         sway = wind * (np.sin(rate * time + foliage.phases) - np.sin(foliage.phases))
         _draw_leaves(canvas, foliage, foliage.angles + sway, light, pose, time)
-        return appearance_of(dimmed(strand_layer(canvas), sheen))
+        layer = paint_parts(empty_layer(size_px), pot, pose, lamp, time)
+        return appearance_of(over(dimmed(strand_layer(canvas), sheen), layer))
 
     return paint
 
@@ -91,12 +98,12 @@ def grass(size_px: int, generator: np.random.Generator) -> Painter:
     spread = generator.uniform(0.05, 0.9)
     roots = np.stack([generator.uniform(-spread, spread, count), np.full(count, 0.98)], -1)
     lean = roots[:, 0] * generator.uniform(0, 1)
-    growth = _growth(generator, roots, -np.pi / 2 + lean + generator.normal(0, 0.25, count),
+    growth = grow_stems(generator, roots, -np.pi / 2 + lean + generator.normal(0, 0.25, count),
                      generator.uniform(0.5, 1.8, count), bend=0.6)  # fmt: skip
     green = _green(generator)
     tones = green * generator.normal(1, 0.2, (count, 1)) + generator.normal(0, 0.03, (count, 3))
     wide = size_px / 512 * float(np.exp(generator.uniform(np.log(0.7), np.log(9))))
-    blades = Hair(growth, np.full(count, wide), tones, 1.0, _plain_sheen(generator, size_px))
+    blades = Hair(growth, np.full(count, wide), tones, 1.0, plain_sheen(generator, size_px))
     ears = _Ears(generator, growth, green) if generator.random() < 0.5 else None
 
     def paint(time: float) -> Appearance:
@@ -124,12 +131,12 @@ def seedhead(size_px: int, generator: np.random.Generator) -> Painter:
     around = full + generator.uniform(0, 2 * np.pi - full * 0.5, count)
     reach = np.sqrt(generator.uniform(0.05, 1, count)) * generator.uniform(0.35, 0.6)
     shift = np.array([0.0, -0.3])
-    stems = _growth(generator, np.tile(shift, (count, 1)), around, reach, bend=0.1)
+    stems = grow_stems(generator, np.tile(shift, (count, 1)), around, reach, bend=0.1)
     tone = near(np.full(3, generator.uniform(0.6, 0.95), np.float32), 0.04, generator)
     tone = tone if generator.random() < 0.75 else any_colour(generator)
     wide = np.full(count, size_px / 512 * generator.uniform(0.4, 1.0))
     tones = tone * generator.normal(0.8, 0.1, (count, 1))
-    sheen = _plain_sheen(generator, size_px)
+    sheen = plain_sheen(generator, size_px)
     rays = int(generator.integers(8, 22))
     ray = generator.uniform(0.06, 0.25, count)
     fans = generator.normal(0, generator.uniform(0.3, 1.0), (count, rays))
@@ -138,7 +145,7 @@ def seedhead(size_px: int, generator: np.random.Generator) -> Painter:
 
     def paint(time: float) -> Appearance:
         canvas = fine_canvas(size_px)
-        _draw_twigs(canvas, [stalk], 0.02, green, pose, time)
+        draw_twigs(canvas, [stalk], 0.02, green, pose, time)
         curves = stems.curves(time)
         draw_strands(canvas, pose.place(curves, size_px, time), wide, tones, taper=0.2)
         tips = curves[:, -1] - curves[:, -2]
@@ -149,36 +156,6 @@ def seedhead(size_px: int, generator: np.random.Generator) -> Painter:
         thin = np.repeat(wide * 0.5, rays)
         draw_strands(canvas, hairs, thin, np.repeat(tones * 1.15, rays, 0))
         return appearance_of(dimmed(strand_layer(canvas), sheen))
-
-    return paint
-
-
-def feather(size_px: int, generator: np.random.Generator) -> Painter:
-    """Draw a feather: a shaft, barbs that part here and there, down at its foot.
-
-    Args:
-        size_px: side of the square.
-        generator: drawn from.
-
-    Returns:
-        What shows it.
-    """
-    pose = draw_pose(generator, tilt=1.2)
-    along = np.linspace(0, 1, 60)
-    bow = generator.normal(0, 0.35)
-    shaft = np.stack([bow * (along - 0.4) ** 2, 0.98 - 1.9 * along], -1)
-    count = int(generator.integers(250, 700))
-    barbs, tones = _barbs(generator, shaft, count)
-    wide = np.full(2 * count, size_px / 512 * generator.uniform(0.6, 1.6))
-    vanes = Hair(barbs, wide, tones, 1.0, _plain_sheen(generator, size_px))
-    quill = near(np.array([0.85, 0.8, 0.7], np.float32), 0.1, generator)
-    thick = float(generator.uniform(0.008, 0.02))
-
-    def paint(time: float) -> Appearance:
-        layer = over(vanes.layer(pose, time), empty_layer(size_px))
-        canvas = fine_canvas(size_px)
-        _draw_twigs(canvas, [shaft], thick, quill, pose, time)
-        return appearance_of(over(strand_layer(canvas), layer))
 
     return paint
 
@@ -215,9 +192,21 @@ class _Ears:
         return strand_layer(canvas)
 
 
-def _growth(
+def grow_stems(
     generator: np.random.Generator, roots: Points, angles: Numbers, lengths: Numbers, bend: float
 ) -> Growth:
+    """Draw how single stems bend and sway.
+
+    Args:
+        generator: drawn from.
+        roots: `N 2`, object coordinates.
+        angles: `N`, direction at the root.
+        lengths: `N`.
+        bend: deviation of how far they turn, in radians.
+
+    Returns:
+        Their growth.
+    """
     count = len(roots)
     return Growth(
         roots=roots,
@@ -235,46 +224,22 @@ def _growth(
     )
 
 
-def _barbs(generator: np.random.Generator, shaft: Points, count: int) -> tuple[Growth, Numbers]:
-    """Return the barbs of both vanes, foot first, and their colours."""
-    place = np.linspace(0.12, 0.995, count)
-    place = np.tile(place, 2)
-    order = np.argsort(place, kind="stable")
-    side = np.repeat([-1.0, 1.0], count)[order]
-    place = place[order]
-    index = place * (len(shaft) - 1)
-    roots = np.stack([np.interp(index, np.arange(len(shaft)), shaft[:, c]) for c in (0, 1)], -1)
-    down = np.clip((generator.uniform(0.2, 0.35) - place) * 10, 0, 1)
-    splits = np.cumsum(generator.random(2 * count) < 0.01)
-    tilt = generator.normal(0, 0.12, splits.max() + 1)[splits]
-    angles = -np.pi / 2 + side * (generator.uniform(0.5, 0.9) + tilt + 0.6 * down)
-    angles += generator.normal(0, 1, 2 * count) * (0.02 + 0.5 * down)
-    wide = generator.uniform(0.15, 0.45)
-    vane = wide * np.sin(np.pi * np.clip(place, 0.02, 0.98) ** 0.8) ** 0.5 * (1 - 0.35 * (side > 0))
-    growth = _growth(generator, roots, angles, vane * generator.normal(1, 0.04, 2 * count), 0.05)
-    loose = generator.normal(0, 1, 2 * count)
-    growth = Growth(**{
-        **vars(growth), "curls": 0.03 + 0.9 * down, "turns": 1 + 2 * down,
-        "bends": -side * generator.uniform(0.1, 0.5), "fall": 0.0,
-        "wind": growth.wind * 0.3, "phases": 2 * np.pi * place + down * loose,
-    })  # fmt: skip
-    first, second = hair_colour(generator), any_colour(generator)
-    if generator.random() < 0.5:
-        second = hair_colour(generator)
-    band = np.clip(
-        0.5 + 3 * np.sin(place * generator.uniform(3, 40) + generator.uniform(0, 6)), 0, 1
-    )
-    tones = first * (1 - band[:, None]) + second * band[:, None]
-    return growth, tones * generator.normal(1, 0.06, (2 * count, 1))
-
-
 def _green(generator: np.random.Generator) -> Colour:
     if generator.random() < 0.06:
         return any_colour(generator)
     return near(np.array(GREENS[generator.integers(len(GREENS))], np.float32), 0.06, generator)
 
 
-def _plain_sheen(generator: np.random.Generator, size_px: int) -> Plane:
+def plain_sheen(generator: np.random.Generator, size_px: int) -> Plane:
+    """Draw an uneven brightness.
+
+    Args:
+        generator: drawn from.
+        size_px: side of the square.
+
+    Returns:
+        `S S`, a factor of about 1.
+    """
     field = Noise(generator, 3, 3).at(size_px)
     return np.asarray(np.clip(1 + 0.15 * field, 0.4, 1.6))
 
@@ -316,6 +281,43 @@ def _grow_branch(generator: np.random.Generator) -> _Foliage:
     )  # fmt: skip
 
 
+def _grow_bush(generator: np.random.Generator) -> _Foliage:
+    """Fan several branches out from one foot."""
+    branch = _grow_branch(generator)
+    foot = np.array([0.0, 0.98])
+    leans = np.sort(generator.uniform(-0.9, 0.9, int(generator.integers(2, 6))))
+    reach = generator.uniform(0.55, 0.95, len(leans))
+    fans = [(_Turn(lean, size), branch) for lean, size in zip(leans, reach, strict=True)]
+    raised = np.array([0.0, generator.uniform(0.1, 0.4)])
+    count = len(leans)
+    return _Foliage(
+        twigs=[foot - raised + turn.of(t - foot) for turn, b in fans for t in b.twigs],
+        places=np.concatenate([foot - raised + turn.of(b.places - foot) for turn, b in fans]),
+        angles=np.concatenate([b.angles + turn.angle for turn, b in fans]),
+        sizes=np.concatenate([b.sizes * generator.uniform(0.8, 1.2) for _, b in fans]),
+        shapes=branch.shapes,
+        tones=np.concatenate([b.tones * generator.uniform(0.7, 1.1) for _, b in fans]),
+        phases=generator.permutation(np.tile(branch.phases, count)),
+    )
+
+
+@dataclass(frozen=True)
+class _Turn:
+    angle: float
+    size: float
+
+    def of(self, points: Points) -> Points:
+        return turned(points, self.angle) * self.size
+
+
+def _pot(generator: np.random.Generator) -> list[Part]:
+    wide, foot = float(generator.uniform(0.25, 0.5)), float(generator.uniform(0.6, 0.95))
+    profile = np.array([[wide, 0.55], [wide * (0.4 + foot) / 1.4, 0.75], [wide * foot, 0.97]])
+    surface = draw_surface(generator, draw_texture(generator), 0.3)
+    rim = np.array([[wide * 1.08, 0.5], [wide * 1.08, 0.6]])
+    return [Part([lathe_outline(profile, 0.1)], surface), Part([lathe_outline(rim, 0.1)], surface)]
+
+
 def _leaf_shape(generator: np.random.Generator) -> Points:
     """Return half a leaf from its stalk to its tip, along x, to the side of positive y."""
     x = np.linspace(0, 1, 24)
@@ -327,9 +329,19 @@ def _leaf_shape(generator: np.random.Generator) -> Points:
     return np.stack([0.12 + x, y], -1)
 
 
-def _draw_twigs(
+def draw_twigs(
     canvas: Bytes, twigs: Sequence[Points], thick: float, colour: Colour, pose: Pose, time: float
 ) -> None:
+    """Draw stems over a canvas, the first one twice as thick as the others.
+
+    Args:
+        canvas: from `strands.fine_canvas`.
+        twigs: `N 2` each, object coordinates.
+        thick: of the first, object coordinates.
+        colour: of all.
+        pose: from object coordinates to pixels.
+        time: in seconds.
+    """
     size_px = canvas.shape[0] // FINE
     full = thick * pose.scale * size_px * FINE
     for number, twig in enumerate(twigs):

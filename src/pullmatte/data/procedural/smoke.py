@@ -59,7 +59,7 @@ def wisps(size_px: int, generator: np.random.Generator) -> Painter:
     shape = _plume(generator, size_px)
     haze = Noise(generator, 3, 4, 0.6)
     thin = generator.uniform(0.03, 0.15, count)
-    depth = float(generator.uniform(0.6, 3))
+    depth = float(generator.uniform(1, 4))
     speed = float(generator.uniform(0.1, 0.4))
     colour = _smoke_colour(generator)
     aspect = (float(generator.uniform(0.8, 1.6)), float(generator.uniform(0.3, 0.8)))

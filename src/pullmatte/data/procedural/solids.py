@@ -1,9 +1,11 @@
 """Large smooth objects: toys, pottery, cushions, dolls."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
+from pullmatte.data.procedural.hair import draw_hair, scalp, stack
 from pullmatte.data.procedural.layer import Painter
 from pullmatte.data.procedural.outlines import (
     any_polygon,
@@ -14,7 +16,7 @@ from pullmatte.data.procedural.outlines import (
     tube,
     turned,
 )
-from pullmatte.data.procedural.palette import Colour, any_colour, near
+from pullmatte.data.procedural.palette import Colour, any_colour, hair_colour, near
 from pullmatte.data.procedural.parts import Part, Surface, draw_surface, solid_painter
 from pullmatte.data.procedural.pose import Points, draw_pose
 from pullmatte.data.procedural.raster import draw_light
@@ -60,13 +62,15 @@ def pottery(size_px: int, generator: np.random.Generator) -> Painter:
     profile[:, 1] *= generator.uniform(0.7, 0.95)
     tile = draw_texture(generator)
     surface = draw_surface(generator, tile, float(generator.uniform(0.3, 0.8)))
+    spin = float(generator.normal(0, 0.8)) if generator.random() < 0.5 else 0.0
+    surface = replace(surface, scroll=spin)
     sag = float(generator.uniform(0.05, 0.3))
     parts = [Part([lathe_outline(profile, sag)], surface)]
     for _ in range(int(generator.integers(0, 4))):
         start = int(generator.integers(0, 50))
         band = profile[start : start + int(generator.integers(3, 14))] * (0.995, 1)
         shade = draw_surface(generator, draw_texture(generator), surface.roundness)
-        parts.append(Part([lathe_outline(band, sag)], shade, shadow=0.05))
+        parts.append(Part([lathe_outline(band, sag)], replace(shade, scroll=spin), shadow=0.05))
     if generator.random() < 0.7:
         radius, top = profile[0]
         dark = np.full((256, 256, 3), 0.04, np.float32) + tile.mean((0, 1)) * 0.25
@@ -125,7 +129,7 @@ def doll(size_px: int, generator: np.random.Generator) -> Painter:
     head = float(generator.uniform(0.28, 0.42))
     width = float(generator.uniform(0.25, 0.42))
     limbs = [
-        Part([_limb(generator, (side * width * 0.8, start), reach)], cover)
+        Part([_limb(generator, (side * width * 0.55, start), reach)], cover)
         for start, reach, cover in ((-0.1, 0.5, skins), (0.55, 0.4, cloth))
         for side in (-1, 1)
     ]
@@ -134,6 +138,14 @@ def doll(size_px: int, generator: np.random.Generator) -> Painter:
     round_head = ellipse((0, head_y), (head, head * float(generator.uniform(0.8, 1.05))))
     face = face_parts(generator, (0, head_y), head, skin)
     parts = [*limbs, body, *ears, Part([round_head], skins), *face]
+    if generator.random() < 0.35:
+        roots, angles = scalp(generator, int(generator.integers(200, 900)), head)
+        keep = roots[:, 1] < -0.45 * head
+        length = float(generator.uniform(0.1, 0.7))
+        colour = hair_colour(generator) if generator.random() < 0.6 else any_colour(generator)
+        places = roots[keep] + np.array([0, head_y])
+        mop = draw_hair(generator, size_px, places, angles[keep], length, colour)
+        return stack(size_px, pose, light, [], parts, [mop])
     return solid_painter(size_px, parts, pose, light)
 
 
