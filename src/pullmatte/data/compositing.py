@@ -46,10 +46,11 @@ def decoded(colour: Bytes, *, linear: bool) -> Floats:
 
 def encoded(colour: Floats, *, linear: bool) -> Floats:
     """Turn a canvas of `decoded` colours back into sRGB in [0, 1], to 1/4000."""
-    held = np.asarray(np.clip(colour, 0, 1), np.float32)
+    held: Floats = np.clip(colour, 0, 1).astype(np.float32)
     if not linear:
         return held
-    return _ENCODED[np.rint(np.sqrt(held) * _STEPS).astype(np.int32)]
+    found: Floats = _ENCODED[np.rint(np.sqrt(held) * _STEPS).astype(np.int32)]
+    return found
 
 
 def placed(

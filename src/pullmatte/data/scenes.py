@@ -101,10 +101,10 @@ class SceneSource:
         rng = np.random.default_rng([self.settings.seed, number])
         settings, linear = self.settings, bool(rng.random() < 0.6)
         canvas = self._ground(rng, linear)
-        target = self._cutout(rng)
+        target = self.draw_cutout(rng)
         for _ in range(rng.integers(settings.most_distractors + 1)):
             again = rng.random() < settings.like_chance
-            layer = self._layer(target if again else self._cutout(rng), rng, linear, (0.1, 0.8))
+            layer = self._layer(target if again else self.draw_cutout(rng), rng, linear, (0.1, 0.8))
             canvas = self._with_shadow(canvas, layer, rng)
             canvas = over(layer, canvas)
         layer = self._target(target, rng, linear)
@@ -115,7 +115,7 @@ class SceneSource:
             layer = self._harmonised(layer, canvas, rng)
             canvas = over(layer, self._with_shadow(canvas, layer, rng))
         if rng.random() < settings.occluder_chance:
-            front = self._layer(self._cutout(rng), rng, linear, (0.1, 0.6))
+            front = self._layer(self.draw_cutout(rng), rng, linear, (0.1, 0.6))
             canvas, alpha = over(front, canvas), alpha * (1 - front.alpha)
         image = degraded(encoded(canvas, linear=linear), rng)
         if rng.random() < 0.5:
@@ -127,7 +127,8 @@ class SceneSource:
             name=f"{target.kind} {number}",
         )
 
-    def _cutout(self, rng: np.random.Generator) -> StoredCutout:
+    def draw_cutout(self, rng: np.random.Generator) -> StoredCutout:
+        """Draw a cut-out, or make one, in colours of its own."""
         if self._makers and rng.random() < self.settings.made_chance:
             found = self._makers[int(rng.integers(len(self._makers)))](rng)
         else:
@@ -144,7 +145,7 @@ class SceneSource:
                 break
         assert layer is not None
         if rng.random() < self.settings.double_chance:
-            layer = joined(layer, self._layer(self._cutout(rng), rng, linear, (0.2, 0.9)))
+            layer = joined(layer, self._layer(self.draw_cutout(rng), rng, linear, (0.2, 0.9)))
         return layer
 
     def _layer(

@@ -103,8 +103,13 @@ class ModelSpec:
 
     @property
     def has_weights(self) -> bool:
-        """Whether the model needs weights, which are fetched or converted."""
+        """Whether the model needs weights that are fetched or converted: not in the package."""
         return bool(self.converter)
+
+    @property
+    def is_matter(self) -> bool:
+        """Whether it works out alpha from trimaps by itself."""
+        return "trimap" in self.prompts and (bool(self.files) or not self.matters)
 
     @property
     def way_to_get(self) -> str:
@@ -188,7 +193,7 @@ _MAM2: dict[str, Any] = {
         "yet: the trimap is a band round the mask"
     ),
     "opacity": True,
-    "matters": ("mematte", "vitmatte", "classical"),
+    "matters": ("mematte", "vitmatte", "nano", "classical"),
     "also": "the matter's weights: MEMatte's or ViTMatte's released file",
     "devices": ("cuda", "mps", "cpu"),
     "dtypes": ("float32", "bfloat16", "float16"),
@@ -206,6 +211,21 @@ _BASE_PLUS_MARKS = (*_SMALL_MARKS, "image_encoder.trunk.blocks.23.attn.qkv.weigh
 _LARGE_MARKS = (*_BASE_PLUS_MARKS, "image_encoder.trunk.blocks.47.attn.qkv.weight")
 
 MODELS: dict[str, ModelSpec] = {
+    "nano": ModelSpec(
+        name="nano",
+        summary="Matting Anything 2 at pocket size, inside the package; photos and clips",
+        builder="pullmatte.models.nano.checkpoint:build",
+        licence="Apache-2.0",
+        commercial_use=True,
+        opacity=True,
+        matters=("mematte", "vitmatte", "classical"),
+        devices=("cuda", "mps", "cpu"),
+        files={
+            "model.safetensors": "",
+        },
+        size_bytes=18_700_000,
+        fingerprint=("prompter.prompt_maps.first.weight", "matter.head.weight"),
+    ),
     "classical": ModelSpec(
         name="classical",
         summary="GrabCut, adaptive trimap, closed-form matting; optical flow for video",

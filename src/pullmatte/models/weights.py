@@ -51,6 +51,19 @@ def model_folder(spec: ModelSpec) -> Path:
     return home() / "models" / spec.name
 
 
+def packaged(spec: ModelSpec) -> Path:
+    """Return the folder of the weights that the package itself brings.
+
+    Raises:
+        WeightsError: If the package was installed without them.
+    """
+    folder = Path(__file__).resolve().parents[1] / "weights" / spec.name
+    missing = [name for name in spec.files if not (folder / name).is_file()]
+    if missing:
+        raise WeightsError(f"{folder}: lacks {missing[0]}, a part of pullmatte: install it again")
+    return folder
+
+
 def keeps_matter(path: Path) -> bool:
     """Whether a folder of weights holds, beside its network, a matter for its trimaps."""
     return (path / MATTER_FOLDER).is_dir()
@@ -64,7 +77,8 @@ def resolve(name: str) -> tuple[ModelSpec, Path | None]:
             a safetensors file with the released names.
 
     Returns:
-        The spec, and the folder or file of its weights; None for a model without weights.
+        The spec, and the folder or file of its weights, which may lie in the package; None for a
+        model without weights.
 
     Raises:
         UnknownModel: If it is neither.
@@ -72,6 +86,8 @@ def resolve(name: str) -> tuple[ModelSpec, Path | None]:
     """
     if name in MODELS:
         spec = MODELS[name]
+        if spec.files:
+            return spec, packaged(spec)
         if not spec.has_weights:
             return spec, None
         folder = find(spec)
@@ -221,7 +237,7 @@ def _identify_folder(folder: Path) -> ModelSpec:
     if not isinstance(name, str) or name not in MODELS:
         raise WeightsError(f"{folder}: for model {name!r}; known are {', '.join(MODELS)}")
     spec = MODELS[name]
-    if not spec.has_weights:
+    if not (spec.has_weights or spec.files):
         raise WeightsError(
             f"{folder}: {MANIFEST} says {name}, a model without weights; convert or pull again"
         )

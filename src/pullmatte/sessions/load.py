@@ -215,7 +215,7 @@ def _matter_for(
 ) -> Matter | None:
     """Load the second model that was named, or that the first can't do without."""
     if matter is None:
-        if not spec.matters or (weights is not None and keeps_matter(weights)):
+        if not spec.matters or spec.files or (weights is not None and keeps_matter(weights)):
             return None
         wanted = _matter_at_hand(spec)
     else:
@@ -226,7 +226,7 @@ def _matter_for(
 
 def _kept_matter(spec: ModelSpec, weights: Path | None) -> ModelSpec | None:
     """Return what is known of the matter that lies beside a model's weights, if one does."""
-    if not spec.matters or weights is None or not keeps_matter(weights):
+    if not spec.matters or spec.files or weights is None or not keeps_matter(weights):
         return None
     from pullmatte.models.mam2.kept_matter import kept_spec
 
@@ -260,10 +260,10 @@ def check_video(spec: ModelSpec) -> None:
 def _check_second(spec: ModelSpec, name: str) -> None:
     """Refuse a second model that can't be one."""
     other, _ = find_model(name)
-    if "trimap" not in other.prompts or other.matters:
+    if not other.is_matter:
         raise PullmatteError(
             f"model {other.name!r} is no matter for trimaps: give as matter one of "
-            f"{_named(lambda each: 'trimap' in each.prompts and not each.matters)}"
+            f"{_named(lambda each: each.is_matter)}"
         )
     if other.name == spec.name:
         raise PullmatteError(f"model {spec.name!r} given twice: leave matter out")

@@ -1,15 +1,19 @@
 """nano's prompter: MAM2 at pocket size, trained from composed scenes.
 
 Unlike MAM2's first stage, scenes have masks and trimaps at once, so all losses act on all of them.
+The trunk stays as ImageNet left it; what concerns memory is learnt by `nano_clips`.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pullmatte.data.samples import MattingSample, SampleSource
@@ -22,10 +26,140 @@ from pullmatte.data.training_prompts import (
 from pullmatte.models.mam2.network import MAM2Network
 from pullmatte.models.mam2.pdd import Decoded
 from pullmatte.models.mam2.sam2 import without_memory
+from pullmatte.models.nano.checkpoint import save_networks
+from pullmatte.models.nano.matter_network import MatterNetwork
+from pullmatte.train.logs import side_by_side
 from pullmatte.train.matter_losses import trimap_loss
+from pullmatte.train.recipe import decayed_groups
+from pullmatte.train.settings import LoopSettings, ScheduleName
 
 TRANSPARENT_MASK = 0.12
 KNOWN = 0.98
+
+
+MEMORY_PARTS = (
+    "memory_attention",
+    "memory_encoder",
+    "object_pointer_proj",
+    "temporal_positional_encoding_projection_layer",
+    "no_object_pointer",
+    "occlusion_spatial_embedding_parameter",
+    "memory_temporal_positional_encoding",
+    "no_memory_positional_encoding",
+)
+"""What stills can't teach."""
+
+
+@dataclass(frozen=True)
+class NanoSettings(LoopSettings):
+    """What the prompter's training is told.
+
+    Attributes:
+        batch: Scenes in a step.
+        box: Share of prompts that are a box alone, like the next four of their kinds.
+        box_and_points: See there.
+        points: See there.
+        mask: See there.
+        mask_and_points: See there.
+        jitter: A box's sides move by up to so much of its size, half of the time.
+    """
+
+    batch: int = 8
+    steps: int = 20_000
+    learning_rate: float = 1e-3
+    schedule: ScheduleName = "cosine"
+    warmup: int = 100
+    weight_decay: float = 0.02
+    beta2: float = 0.98
+    clip: float = 2.0
+    average: float = 0.998
+    box: float = 0.5
+    box_and_points: float = 0.08
+    points: float = 0.22
+    mask: float = 0.12
+    mask_and_points: float = 0.08
+    jitter: float = 0.1
+
+    @property
+    def mixture(self) -> PromptMixture:
+        """The prompts' shares, as they are drawn by."""
+        names = [field.name for field in fields(PromptMixture)]
+        return PromptMixture(**{name: getattr(self, name) for name in names})
+
+
+class NanoRecipe:
+    """The prompter's training.
+
+    Attributes:
+        name: "nano".
+        settings: What it was told.
+        network: The prompter.
+        helpers: None.
+    """
+
+    name = "nano"
+    helpers: Sequence[nn.Module] = ()
+
+    def __init__(
+        self,
+        network: MAM2Network,
+        matter: MatterNetwork,
+        source: SampleSource,
+        settings: NanoSettings,
+    ) -> None:
+        """Take a network, of which trunk and memory stay as they are, and the data.
+
+        Args:
+            network: The prompter; its square's side is the scenes'.
+            matter: Is exported along with it.
+            source: Of scenes.
+            settings: What to do.
+        """
+        self.network, self.settings = network, settings
+        self._matter, self._source = matter, source
+        freeze(network, "vision_encoder.backbone", *MEMORY_PARTS)
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Return AdamW's groups."""
+        return decayed_groups(self.network, self.settings)
+
+    def item(self, number: int) -> "Batch":
+        """Make one scene with a prompt."""
+        side = self.network.config.sam2.mask_px
+        return draw_batch(self._source, [number], self.settings.mixture, side)
+
+    def losses(self, items: Sequence["Batch"]) -> dict[str, Tensor]:
+        """Return `prompter_losses`."""
+        batch = joined_batches(items)
+        return prompter_losses(forward(self.network, batch), batch)
+
+    def panels(self) -> dict[str, Tensor]:
+        """Return two scenes: picture, alpha, true trimap and what is decoded; how far it's off."""
+        device = self.network.device
+        batch = joined_batches([self.item(number) for number in (1 << 30, (1 << 30) + 1)]).to(
+            device
+        )
+        decoded = forward(self.network, batch)
+        assert decoded.trimap_logits is not None
+        found = decoded.trimap_logits.argmax(1, keepdim=True) / 2
+        true = batch.trimap[:, None] / 2
+        size = true.shape[-2:]
+        shown = [F.interpolate(each, size, mode="area") for each in (batch.image, batch.alpha)]
+        off = (found - true).abs().mean()
+        return {"scenes": side_by_side(*shown, true, found), "trimap_off": off}
+
+    def export(self, weights: Mapping[str, Tensor], folder: Path) -> None:
+        """Write nano's folder."""
+        self.network.load_state_dict(weights)
+        save_networks(self.network, self._matter, folder)
+
+
+def freeze(network: MAM2Network, *parts: str) -> None:
+    """Let everything learn but the named parts of SAM 2."""
+    network.requires_grad_(True)
+    for name, parameter in network.sam2.named_parameters():
+        if name.startswith(parts):
+            parameter.requires_grad_(False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,10 +186,31 @@ class Batch:
     trimap: Tensor
     mask: Tensor
 
+    def to(self, device: torch.device) -> "Batch":
+        """Return it on a device."""
+        return Batch(**{each.name: getattr(self, each.name).to(device) for each in fields(self)})
+
+
+def joined_batches(batches: Sequence[Batch]) -> Batch:
+    """Make one batch of several; points are padded to the most that one has."""
+    most = max(each.points.shape[1] for each in batches)
+    parts: dict[str, Tensor] = {}
+    for field in fields(Batch):
+        values = [getattr(each, field.name) for each in batches]
+        if field.name in ("points", "labels"):
+            values = [_padded(value, most, 0 if field.name == "points" else -1) for value in values]
+        parts[field.name] = torch.cat(values)
+    return Batch(**parts)
+
+
+def _padded(value: Tensor, most: int, filling: int) -> Tensor:
+    missing = value.new_full((len(value), most - value.shape[1], *value.shape[2:]), filling)
+    return torch.cat([value, missing], dim=1)
+
 
 def trimap_classes(
-    alpha: np.ndarray, opacity: str, rng: np.random.Generator, mask_px: int
-) -> np.ndarray:
+    alpha: NDArray[np.float32], opacity: str, rng: np.random.Generator, mask_px: int
+) -> NDArray[np.int64]:
     """Make the true trimap at the decoder's size: `h w` int64, 0 background, 1 unknown, 2 object.
 
     Args:

@@ -1,19 +1,108 @@
 """nano's matter, trained on crops of composed scenes with trimaps of every make."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from pullmatte.data.samples import MattingSample, SampleSource
+from pullmatte.models.mam2.network import MAM2Network
+from pullmatte.models.nano.checkpoint import save_networks
+from pullmatte.models.nano.matter_network import MatterNetwork
+from pullmatte.train.logs import side_by_side
 from pullmatte.train.losses import laplacian_loss
+from pullmatte.train.recipe import decayed_groups
+from pullmatte.train.settings import LoopSettings, ScheduleName
 
 Floats = NDArray[np.float32]
 _LEVELS = np.array([0, 0.5, 1], np.float32)
+
+
+@dataclass(frozen=True)
+class NanoMatterSettings(LoopSettings):
+    """What the matter's training is told.
+
+    Attributes:
+        batch: Scenes in a step.
+        crops: Cut from each scene.
+        crop_px: Side of a crop, a multiple of 32.
+    """
+
+    batch: int = 4
+    steps: int = 20_000
+    learning_rate: float = 2e-3
+    schedule: ScheduleName = "cosine"
+    warmup: int = 100
+    beta2: float = 0.98
+    clip: float = 2.0
+    average: float = 0.998
+    crops: int = 2
+    crop_px: int = 256
+
+
+class NanoMatterRecipe:
+    """The matter's training.
+
+    Attributes:
+        name: "nano-matter".
+        settings: What it was told.
+        network: The matter.
+        helpers: None.
+    """
+
+    name = "nano-matter"
+    helpers: Sequence[nn.Module] = ()
+
+    def __init__(
+        self,
+        network: MatterNetwork,
+        prompter: MAM2Network,
+        source: SampleSource,
+        settings: NanoMatterSettings,
+    ) -> None:
+        """Take a network and the data.
+
+        Args:
+            network: The matter.
+            prompter: Is exported along with it.
+            source: Of scenes, at least as large as a crop.
+            settings: What to do.
+        """
+        self.network, self.settings = network, settings
+        self._prompter, self._source = prompter, source
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Return AdamW's groups."""
+        return decayed_groups(self.network, self.settings)
+
+    def item(self, number: int) -> "MatterBatch":
+        """Make the crops of one scene."""
+        settings = self.settings
+        return draw_matter_batch(self._source, [number], settings.crop_px, settings.crops)
+
+    def losses(self, items: Sequence["MatterBatch"]) -> dict[str, Tensor]:
+        """Return `matter_losses`."""
+        batch = MatterBatch(*(torch.cat(each) for each in zip(*map(_parts, items), strict=True)))
+        return matter_losses(self.network(batch.image, batch.trimap), batch)
+
+    def panels(self) -> dict[str, Tensor]:
+        """Return crops: picture, trimap, alpha and what is found; how far it's off."""
+        device = next(self.network.parameters()).device
+        image, trimap, alpha = (each.to(device) for each in _parts(self.item(1 << 30)))
+        found = self.network(image, trimap)
+        off = (found - alpha)[trimap == 0.5].abs().mean()
+        return {"crops": side_by_side(image, trimap, alpha, found), "off": off}
+
+    def export(self, weights: Mapping[str, Tensor], folder: Path) -> None:
+        """Write nano's folder."""
+        self.network.load_state_dict(weights)
+        save_networks(self._prompter, self.network, folder)
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,3 +222,7 @@ def matter_losses(found: Tensor, batch: MatterBatch) -> dict[str, Tensor]:
     }
     total = named["unknown_l1"] + named["squared"] + named["laplacian"]
     return {**named, "total": total}
+
+
+def _parts(batch: MatterBatch) -> tuple[Tensor, Tensor, Tensor]:
+    return batch.image, batch.trimap, batch.alpha

@@ -65,6 +65,10 @@ class MAM2Model:
         """What was chosen."""
         return self._prompter.options
 
+    def matte(self, image: Image, trimap: Plane) -> Plane:
+        """Work out the unknown pixels of a trimap, as its matter does; see `TrimapMatter`."""
+        return self.matter.matte(image, trimap)
+
     @property
     def memory_spans(self) -> Mapping[str, int]:
         """On how many frames after its own each array of an entry is looked at."""

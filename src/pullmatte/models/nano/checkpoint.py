@@ -9,7 +9,6 @@ A folder holds::
 
 import hashlib
 import json
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -22,6 +21,7 @@ from pullmatte.models.mam2.model import MAM2Model
 from pullmatte.models.mam2.network import MAM2Network
 from pullmatte.models.mam2.prompter import MAM2Options
 from pullmatte.models.mam2.sam2 import restore_constants
+from pullmatte.models.nano.config import NANO
 from pullmatte.models.nano.matter import NanoMatter
 from pullmatte.models.nano.matter_network import MatterNetwork
 from pullmatte.models.protocol import TrimapMatter
@@ -78,16 +78,13 @@ def load_networks(folder: Path) -> tuple[MAM2Network, MatterNetwork]:
     return network, matter
 
 
-def save_networks(
-    network: MAM2Network, matter: MatterNetwork, folder: Path, record: Mapping[str, str]
-) -> None:
-    """Write both networks in float16.
+def save_networks(network: MAM2Network, matter: MatterNetwork, folder: Path) -> None:
+    """Write both networks in float16, at nano's own size whatever they were trained at.
 
     Args:
         network: The prompter.
         matter: The matter.
         folder: Made if it isn't there; its files are replaced one by one.
-        record: What the manifest shall say beside model, precision and sums.
     """
     from safetensors.torch import save_file
 
@@ -96,8 +93,8 @@ def save_networks(
     save_file(tensors, folder / f"{TENSORS}.part")
     (folder / f"{TENSORS}.part").replace(folder / TENSORS)
     total = hashlib.sha256((folder / TENSORS).read_bytes()).hexdigest()
-    manifest = {"model": "nano", "dtype": "float16", "files": {TENSORS: total}, **record}
-    for name, content in ((files.CONFIG, network.config.to_dict()), (files.MANIFEST, manifest)):
+    manifest = {"model": "nano", "dtype": "float16", "files": {TENSORS: total}}
+    for name, content in ((files.CONFIG, NANO.to_dict()), (files.MANIFEST, manifest)):
         part = folder / f"{name}.part"
         part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         part.replace(folder / name)

@@ -1,0 +1,233 @@
+"""nano's memory: tracking through composed clips, with the second pass of MSS.
+
+Source: MAM2, section 3.5; SAM 2's training, from which come prompts on the first frame only, and
+memories made of what was found rather than of the truth.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pullmatte.data.samples import ClipSource, MattingSample
+from pullmatte.data.training_prompts import PromptMixture
+from pullmatte.models.mam2.features import Features
+from pullmatte.models.mam2.memory import FEATURES, POINTER, Selection, assemble
+from pullmatte.models.mam2.mss import second_pass
+from pullmatte.models.mam2.network import MAM2Network
+from pullmatte.models.mam2.pdd import Decoded
+from pullmatte.models.mam2.sam2 import without_memory
+from pullmatte.models.nano.checkpoint import save_networks
+from pullmatte.models.nano.matter_network import MatterNetwork
+from pullmatte.train.nano import (
+    MEMORY_PARTS,
+    Batch,
+    NanoSettings,
+    collate,
+    freeze,
+    joined_batches,
+    prompter_losses,
+)
+
+Entry = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class NanoClipSettings(NanoSettings):
+    """What the memory's training is told.
+
+    Attributes:
+        batch: Clips in a step.
+        known_rate: Learning rate of what stills have taught, as a share of that of memory.
+    """
+
+    batch: int = 3
+    steps: int = 5000
+    average: float = 0.995
+    known_rate: float = 0.3
+
+
+class NanoClipRecipe:
+    """The memory's training, which goes on with the prompter's.
+
+    Attributes:
+        name: "nano-clips".
+        settings: What it was told.
+        network: The prompter.
+        helpers: None.
+    """
+
+    name = "nano-clips"
+    helpers: Sequence[nn.Module] = ()
+
+    def __init__(
+        self,
+        network: MAM2Network,
+        matter: MatterNetwork,
+        source: ClipSource,
+        settings: NanoClipSettings,
+    ) -> None:
+        """Take a network that finds objects on stills; its image encoder stays as it is.
+
+        Args:
+            network: The prompter; its square's side is the clips'.
+            matter: Is exported along with it.
+            source: Of clips of equal length.
+            settings: What to do.
+        """
+        self.network, self.settings = network, settings
+        self._matter, self._source = matter, source
+        freeze(network, "vision_encoder", "no_memory_positional_encoding")
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Return AdamW's groups: what stills have taught learns more slowly."""
+        groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
+        for name, parameter in self.network.named_parameters():
+            if parameter.requires_grad:
+                groups[name.removeprefix("sam2.").startswith(MEMORY_PARTS)].append(parameter)
+        rate, decay = self.settings.learning_rate, self.settings.weight_decay
+        return [
+            {"params": groups[True], "weight_decay": decay},
+            {"params": groups[False], "weight_decay": decay, "lr": rate * self.settings.known_rate},
+        ]
+
+    def item(self, number: int) -> list[Batch]:
+        """Make the frames of one clip, with a prompt on the first."""
+        side = self.network.config.sam2.mask_px
+        return draw_clip_batch(self._source, [number], self.settings.mixture, side)
+
+    def losses(self, items: Sequence[list[Batch]]) -> dict[str, Tensor]:
+        """Return `clip_losses`."""
+        frames = [joined_batches(parts) for parts in zip(*items, strict=True)]
+        return clip_losses(self.network, frames)
+
+    def panels(self) -> dict[str, Tensor]:
+        """Return how well the objects of four clips are tracked."""
+        device = self.network.device
+        clips = [self.item(number) for number in range(1 << 30, (1 << 30) + 4)]
+        frames = [joined_batches(parts).to(device) for parts in zip(*clips, strict=True)]
+        return {"overlap": clip_losses(self.network, frames)["overlap"]}
+
+    def export(self, weights: Mapping[str, Tensor], folder: Path) -> None:
+        """Write nano's folder."""
+        self.network.load_state_dict(weights)
+        save_networks(self.network, self._matter, folder)
+
+
+def draw_clip_batch(
+    source: ClipSource, numbers: Sequence[int], mixture: PromptMixture, mask_px: int
+) -> list[Batch]:
+    """Make the batches of each frame of some clips; prompts are on the first frame.
+
+    Args:
+        source: All clips have as many frames.
+        numbers: Of the clips.
+        mixture: How often which prompt.
+        mask_px: Side of the decoder's maps.
+    """
+    clips = [source.clip(number) for number in numbers]
+    return [
+        collate(
+            [
+                MattingSample(clip.images[at], clip.alphas[at], clip.kind, clip.opacity, clip.name)
+                for clip in clips
+            ],
+            numbers,
+            mixture,
+            mask_px,
+        )
+        for at in range(len(clips[0].images))
+    ]
+
+
+def clip_losses(
+    network: MAM2Network, frames: Sequence[Batch], *, stills: float = 1.0
+) -> dict[str, Tensor]:
+    """Find objects on the first frames and track them through the others.
+
+    Args:
+        network: With its pyramid frozen or not.
+        frames: As `draw_clip_batch` gives them.
+        stills: Weight of the first frames.
+
+    Returns:
+        The terms of `prompter_losses`: of the first frames ``first``, of the others ``tracked``,
+        and ``total``; ``overlap`` is the mean intersection over union of the tracked masks.
+    """
+    first = frames[0]
+    frame = network.encode(first.image)
+    decoded = network.decode(
+        frame,
+        without_memory(network.sam2, frame.top),
+        points=first.points,
+        labels=first.labels,
+        mask_logits=first.mask_logits,
+        masked=first.masked,
+        choose="single",
+        all_masks=True,
+    )
+    named = {"first": prompter_losses(decoded, first)["total"]}
+    # Some objects are known exactly, as from a user's mask; and some frames are further apart.
+    exact = torch.rand(len(first.mask), 1, 1, 1, device=first.mask.device) < 0.5
+    shown = torch.where(exact, mask_logits_of(first), decoded.mask_logits)
+    prompted = _remember(network, frame, decoded, shown, first, hard=True)
+    tracked: list[tuple[int, Entry]] = []
+    totals, overlaps = [], []
+    stride = int(torch.randint(1, 3, ()))
+    for at in range(1, len(frames)):
+        batch = frames[at]
+        frame = network.encode(batch.image)
+        spatial = [(0, prompted)] + [((at - then) * stride, each) for then, each in tracked]
+        pointers = [(at * stride, prompted), *spatial[1:]]
+        spatial = [pair for pair in spatial if pair[0] <= 6]
+        selection = Selection(tuple(spatial), tuple(pointers))
+        tokens = assemble(network.sam2, selection, network.config.sam2)
+        top = network.condition(frame, tokens.memory, tokens.memory_position, tokens.pointer_tokens)
+        found = _decode_tracked(network, frame, top)
+        totals.append(prompter_losses(found, batch)["total"])
+        overlaps.append(_overlap(found.mask_logits, batch.mask))
+        tracked.append((at, _remember(network, frame, found, found.mask_logits, batch, hard=False)))
+    named["tracked"] = torch.stack(totals).mean()
+    named["overlap"] = torch.stack(overlaps).mean()
+    return {**named, "total": stills * named["first"] + named["tracked"]}
+
+
+def mask_logits_of(batch: Batch) -> Tensor:
+    """Return the true masks as logits, `B 1 h w`."""
+    return (batch.mask * 2 - 1) * 10
+
+
+def _decode_tracked(network: MAM2Network, frame: Features, top: Tensor) -> Decoded:
+    """Decode masks with memory, then trimaps by them without it."""
+    first = network.decode(frame, top, choose="single", branch="tokens", all_masks=True)
+    rows = torch.ones(len(first.mask_logits), dtype=torch.bool, device=frame.top.device)
+    free = without_memory(network.sam2, frame.top)
+    shown = replace(first, mask_logits=first.mask_logits.detach())
+    return replace(first, trimap_logits=second_pass(network, frame, free, shown, rows))
+
+
+def _remember(
+    network: MAM2Network,
+    frame: Features,
+    decoded: Decoded,
+    mask_logits: Tensor,
+    truth: Batch,
+    *,
+    hard: bool,
+) -> Entry:
+    present = truth.mask.flatten(1).amax(1, keepdim=True) > 0
+    return {
+        FEATURES: network.memory(frame, mask_logits.detach(), present, hard=hard),
+        POINTER: network.pointer(decoded, present),
+    }
+
+
+@torch.no_grad()
+def _overlap(logits: Tensor, truth: Tensor) -> Tensor:
+    said, true = logits > 0, truth > 0.5
+    union = (said | true).sum((1, 2, 3)).float()
+    common = (said & true).sum((1, 2, 3)).float()
+    return torch.where(union > 0, common / union.clamp(min=1), 1.0).mean()
