@@ -15,7 +15,9 @@ Layer = NDArray[np.float32]
 
 FILL_STRENGTH = 2e-3
 FILL_SHRINK = 8
-FILL_SIGMAS = ((1.0, 1.0), (4.0, 1e-3), (16.0, 1e-6), (64.0, 1e-9))
+FILL_SIGMA = 1.2
+# Far enough apart that a wider level speaks only where a nearer one holds nothing.
+FILL_WEIGHTS = (1.0, 1e-3, 1e-6, 1e-9)
 
 
 class Appearance(NamedTuple):
@@ -130,10 +132,13 @@ def appearance_of(layer: Layer) -> Appearance:
 def _spread_colour(layer: Layer) -> Image:
     """Average the colour over ever wider neighbourhoods, the nearest counting most."""
     height, width = layer.shape[:2]
-    small_size = max(width // FILL_SHRINK, 1), max(height // FILL_SHRINK, 1)
-    small = np.asarray(cv2.resize(layer, small_size, interpolation=cv2.INTER_AREA), np.float32)
-    total = np.zeros_like(small)
-    for sigma, weight in FILL_SIGMAS:
-        total += np.float32(weight) * np.asarray(cv2.GaussianBlur(small, (0, 0), sigma), np.float32)
+    size = max(width // FILL_SHRINK, 1), max(height // FILL_SHRINK, 1)
+    level = np.asarray(cv2.resize(layer, size, interpolation=cv2.INTER_AREA), np.float32)
+    total = np.zeros_like(level)
+    for weight in FILL_WEIGHTS:
+        soft = cv2.GaussianBlur(level, (0, 0), FILL_SIGMA)
+        total += np.float32(weight) * np.asarray(cv2.resize(soft, size), np.float32)
+        smaller = max(level.shape[1] // 4, 1), max(level.shape[0] // 4, 1)
+        level = np.asarray(cv2.resize(level, smaller, interpolation=cv2.INTER_AREA), np.float32)
     colour = FILL_STRENGTH * total[..., :3] / np.maximum(total[..., 3:], 1e-30)
     return np.asarray(cv2.resize(colour, (width, height)), np.float32)
