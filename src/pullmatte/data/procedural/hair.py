@@ -190,7 +190,7 @@ def draw_hair(
         clumping=float(generator.uniform(0, 0.9)),
         wind=float(generator.normal(0, 0.3)),
         rate=float(generator.uniform(2, 8)),
-        steps=14 if length < 0.5 and curly < 1 else 28,
+        steps=14 if length < 0.5 and curly < 1 else 28 if curly < 1 else 44,
     )
     wide = size_px / 512 * float(generator.uniform(0.35, 1.3))
     widths = np.maximum(wide * np.clip(generator.lognormal(0, 0.25, count), 0.5, 1.3), 0.15)

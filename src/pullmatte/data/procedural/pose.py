@@ -11,7 +11,7 @@ from pullmatte.data.samples import Plane
 Points = NDArray[np.floating[Any]]
 """`... 2` x and y."""
 
-CUT_SHARE = 0.25
+CUT_SHARE = 0.3
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def draw_pose(
         The pose.
     """
     if generator.random() < cut_share:
-        scale = generator.uniform(0.5, 0.85)
+        scale = generator.uniform(0.5, 1.0)
         centre = generator.uniform(0.2, 0.8, 2)
     else:
         scale = generator.uniform(0.36, 0.48)
