@@ -34,7 +34,7 @@ def bust(size_px: int, generator: np.random.Generator) -> Painter:
         return stack(size_px, pose, light, [], parts, [])
     length = float(np.exp(generator.uniform(np.log(0.08), np.log(1.3))))
     shift = np.array([0.0, y - 0.1 * tall])
-    roots, angles = scalp(generator, int(generator.integers(900, 1800)), head * 1.02)
+    roots, angles = scalp(generator, int(generator.integers(700, 1500)), head * 1.02)
     keep = roots[:, 1] < head * generator.uniform(-0.2, 0.5)
     back = draw_hair(generator, size_px, roots[keep] + shift, angles[keep], length, colour * 0.8)
     fringe_y = float(generator.uniform(-0.75, -0.35) * head)
@@ -71,7 +71,7 @@ def _mass(
     right = np.stack([flare, y + (foot - y) * down], -1)
     outline = np.concatenate([top, right, right[::-1] * (-1, 1)])
     sides = np.concatenate([right, right * (-1, 1)])
-    roots = np.repeat(sides, 18, 0) + generator.normal(0, 0.03, (len(sides) * 18, 2))
+    roots = np.repeat(sides, 12, 0) + generator.normal(0, 0.03, (len(sides) * 12, 2))
     return outline, roots
 
 
