@@ -77,8 +77,7 @@ def resolve(name: str) -> tuple[ModelSpec, Path | None]:
             a safetensors file with the released names.
 
     Returns:
-        The spec, and the folder or file of its weights, which may lie in the package; None for a
-        model without weights.
+        The spec, and its weights' folder or file, maybe in the package; None if it has none.
 
     Raises:
         UnknownModel: If it is neither.

@@ -4,18 +4,19 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from pullmatte.errors import PullmatteError
 from pullmatte.models.mematte.model import part_of
+from pullmatte.models.nano.colour_hints import colour_hints
 from pullmatte.models.nano.matter_network import MULTIPLE_PX, MatterNetwork
-from pullmatte.models.protocol import Image, Plane
+from pullmatte.models.protocol import BoolMask, Image, Plane
 
 MARGIN_PX = 64
 """How far round the unknown pixels the network looks."""
 TILE_PX = 1024
 OVERLAP_PX = 128
-Part = tuple[slice, slice]
 
 
 class NanoMatter:
@@ -49,45 +50,53 @@ class NanoMatter:
         unknown = trimap == 0.5
         if not unknown.any():
             return alpha
-        total, weight = np.zeros_like(alpha), np.zeros_like(alpha)
-        for part in _parts(part_of(unknown, MARGIN_PX), unknown):
-            found = self._run(image[part], trimap[part])
+        whole = part_of(unknown, MARGIN_PX)
+        unknown = unknown[whole]
+        total, weight = (np.zeros(unknown.shape, np.float32) for _ in range(2))
+        picture, levels = self._tensors(image[whole], trimap[whole])
+        # Of the whole part: colours far from a tile count in it, and tiles then agree.
+        hints = colour_hints(picture, levels)
+        for rows, columns in _tiles(unknown):
+            part = (..., rows, columns)
+            found = self._run(picture[part], levels[part], hints[part])
             ramp = _ramp(found.shape)
-            total[part] += found * ramp
-            weight[part] += ramp
+            total[rows, columns] += found * ramp
+            weight[rows, columns] += ramp
         if not np.isfinite(total).all():
             raise PullmatteError(
                 "the network's answer isn't finite: load it with dtype float32, or check the "
                 "weights"
             )
-        alpha[unknown] = np.clip(total[unknown] / weight[unknown], 0, 1)
+        alpha[whole][unknown] = np.clip(total[unknown] / weight[unknown], 0, 1)
         return alpha
 
-    def _run(self, image: Image, trimap: Plane) -> Plane:
-        height, width = trimap.shape
+    def _tensors(self, image: Image, trimap: Plane) -> tuple[Tensor, Tensor]:
         device = next(self.network.parameters()).device
-        more = (0, -width % MULTIPLE_PX, 0, -height % MULTIPLE_PX)
         picture = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None]
         levels = torch.from_numpy(np.ascontiguousarray(trimap))[None, None]
-        padded = (F.pad(each.to(device), more, mode="replicate") for each in (picture, levels))
-        found: Plane = self.network(*padded)[0, 0, :height, :width].cpu().numpy()
+        return picture.to(device), levels.to(device)
+
+    def _run(self, *maps: Tensor) -> Plane:
+        height, width = maps[0].shape[-2:]
+        more = (0, -width % MULTIPLE_PX, 0, -height % MULTIPLE_PX)
+        padded = (F.pad(each, more, mode="replicate") for each in maps)
+        found: Plane = self.network.refine(*padded)[0, 0, :height, :width].cpu().numpy()
         return found
 
 
-def _parts(whole: Part, unknown: np.ndarray) -> Iterator[Part]:
-    """Yield the tiles of a part in which something is unknown; they overlap."""
-    for rows in _stretches(whole[0]):
-        for columns in _stretches(whole[1]):
+def _tiles(unknown: BoolMask) -> Iterator[tuple[slice, slice]]:
+    """Yield overlapping tiles in which something is unknown."""
+    for rows in _stretches(unknown.shape[0]):
+        for columns in _stretches(unknown.shape[1]):
             if unknown[rows, columns].any():
                 yield rows, columns
 
 
-def _stretches(whole: slice) -> Iterator[slice]:
-    length = whole.stop - whole.start
+def _stretches(length: int) -> Iterator[slice]:
     count = max(1, -(-(length - OVERLAP_PX) // (TILE_PX - OVERLAP_PX)))
     side = min(length, -(-(length + (count - 1) * OVERLAP_PX) // count))
     for at in range(count):
-        begin = whole.start + min(at * (side - OVERLAP_PX), length - side)
+        begin = min(at * (side - OVERLAP_PX), length - side)
         yield slice(begin, begin + side)
 
 

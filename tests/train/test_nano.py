@@ -1,0 +1,146 @@
+"""nano's recipes, on 64 pixels."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pullmatte.data.cutouts import StoredCutout
+from pullmatte.data.moving_scenes import ClipScenes, ClipSettings
+from pullmatte.data.scenes import SceneSettings, SceneSource
+from pullmatte.models.mam2.network import MAM2Network
+from pullmatte.models.nano.checkpoint import load_networks
+from pullmatte.models.nano.config import sized
+from pullmatte.models.nano.matter_network import MatterConfig, MatterNetwork
+from pullmatte.train.nano import NanoRecipe, NanoSettings, forward, joined_batches, trimap_classes
+from pullmatte.train.nano_clips import NanoClipRecipe, NanoClipSettings
+from pullmatte.train.nano_matter import (
+    NanoMatterRecipe,
+    NanoMatterSettings,
+    crops,
+    drawn_trimap,
+)
+
+SIZE = 64
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> Iterator[None]:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
+
+
+def art() -> tuple[list[StoredCutout], list[np.ndarray]]:
+    rgba = np.zeros((40, 40, 4), np.uint8)
+    rgba[..., :3] = (220, 40, 40)
+    rows, columns = np.mgrid[:40, :40] - 19.5
+    rgba[..., 3] = np.clip(18 - np.hypot(rows, columns), 0, 1) * 255
+    noise = np.random.default_rng(0).integers(0, 120, (80, 80, 3))
+    return [StoredCutout(rgba, "disc", "opaque")], [noise.astype(np.uint8)]
+
+
+def scenes(size: int = SIZE) -> SceneSource:
+    return SceneSource(*art(), SceneSettings(size_px=size, absent_chance=0, scale=(0.4, 0.9)))
+
+
+def matter() -> MatterNetwork:
+    return MatterNetwork(MatterConfig(widths=(8, 8, 8), depths=(0, 1, 1)))
+
+
+def falls(recipe: NanoRecipe | NanoMatterRecipe | NanoClipRecipe, steps: int, rate: float) -> float:
+    """Train on the same items again and again; return the last loss as a share of the first."""
+    items = [recipe.item(number) for number in range(2)]
+    trained = [p for p in recipe.network.parameters() if p.requires_grad]
+    optimiser = torch.optim.AdamW(trained, lr=rate)
+    recipe.network.train()
+    losses = []
+    for _ in range(steps):
+        total = recipe.losses(items)["total"]
+        optimiser.zero_grad()
+        total.backward()
+        optimiser.step()
+        losses.append(float(total.detach()))
+    return losses[-1] / losses[0]
+
+
+def test_prompter_learns_two_scenes() -> None:
+    recipe = NanoRecipe(MAM2Network(sized(SIZE)), matter(), scenes(), NanoSettings())
+    assert falls(recipe, 12, 2e-3) < 0.7
+
+
+def test_everything_that_shall_learn_gets_a_gradient() -> None:
+    recipe = NanoRecipe(MAM2Network(sized(SIZE)), matter(), scenes(), NanoSettings())
+    recipe.losses([recipe.item(0), recipe.item(1)])["total"].backward()
+    trained = {n: p for n, p in recipe.network.named_parameters() if p.requires_grad}
+    assert [name for name, value in trained.items() if value.grad is None] == []
+    assert not any("backbone" in name or "memory_attention" in name for name in trained)
+
+
+def test_joined_batches_give_what_each_gives() -> None:
+    recipe = NanoRecipe(MAM2Network(sized(SIZE)), matter(), scenes(), NanoSettings())
+    items = [recipe.item(number) for number in range(4)]
+    with torch.no_grad():
+        network = recipe.network.eval()
+        joined = forward(network, joined_batches(items)).trimap_logits
+        widest = max(items, key=lambda item: item.points.shape[1])
+        pairs = [forward(network, joined_batches([item, widest])).trimap_logits for item in items]
+    assert torch.allclose(joined, torch.cat([pair[:1] for pair in pairs]), atol=1e-3)
+
+
+def test_memory_learns_to_track_a_clip() -> None:
+    settings = ClipSettings(frames=3, scenes=scenes().settings)
+    recipe = NanoClipRecipe(
+        MAM2Network(sized(SIZE)), matter(), ClipScenes(*art(), settings), NanoClipSettings()
+    )
+    assert falls(recipe, 6, 1e-3) < 0.9
+    lacking = [
+        name.removeprefix("sam2.")
+        for name, value in recipe.network.named_parameters()
+        if value.requires_grad and value.grad is None
+    ]
+    assert set(lacking) <= {"no_object_pointer", "occlusion_spatial_embedding_parameter"}
+
+
+def test_matter_learns_two_scenes() -> None:
+    settings = NanoMatterSettings(crop_px=SIZE)
+    recipe = NanoMatterRecipe(matter(), MAM2Network(sized(SIZE)), scenes(96), settings)
+    assert falls(recipe, 25, 5e-3) < 0.8
+
+
+def test_exported_folder_holds_the_weights(tmp_path: Path) -> None:
+    network, own = MAM2Network(sized(SIZE)), MatterNetwork()
+    recipe = NanoRecipe(network, own, scenes(), NanoSettings())
+    recipe.export(network.state_dict(), tmp_path / "nano")
+    found = load_networks(tmp_path / "nano")[1].state_dict()
+    wanted = own.state_dict()
+    assert all(torch.allclose(found[n].float(), wanted[n].float(), atol=1e-3) for n in wanted)
+
+
+def test_trimap_truth_is_known_only_where_a_whole_cell_is() -> None:
+    alpha = np.zeros((64, 64), np.float32)
+    alpha[17:47, 17:47] = 1
+    found = trimap_classes(alpha, "opaque", np.random.default_rng(0), 16)
+    assert found[8, 8] == 2
+    assert found[0, 0] == 0
+    assert found[4, 8] == 1
+    assert (trimap_classes(alpha, "transparent", np.random.default_rng(0), 16) < 2).all()
+
+
+def test_crops_look_where_it_is_unknown() -> None:
+    sample = scenes(128).sample(1)
+    for image, trimap, alpha in crops(sample, np.random.default_rng(0), 64, 6):
+        assert image.shape == (64, 64, 3)
+        assert trimap.shape == alpha.shape == (64, 64)
+        assert (trimap == 0.5).any()
+
+
+def test_drawn_trimaps_hold_the_truth() -> None:
+    sample = scenes(128).sample(2)
+    wrong = []
+    for seed in range(30):
+        trimap = drawn_trimap(sample.alpha, "opaque", np.random.default_rng(seed))
+        wrong.append(np.abs(trimap - sample.alpha)[trimap != 0.5].mean())
+    assert np.median(wrong) < 0.005
