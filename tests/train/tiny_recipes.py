@@ -15,12 +15,20 @@ from torch import Tensor, nn
 from pullmatte.data.samples import MattingClip, MattingSample
 from pullmatte.models.mam2.config import MINIATURE
 from pullmatte.models.mam2.network import MAM2Network
+from pullmatte.models.mematte.config import MEMatteConfig
+from pullmatte.models.mematte.network import MEMatteNetwork
+from pullmatte.models.sdmatte.config import AutoencoderConfig, SDMatteConfig, UNetConfig
+from pullmatte.models.sdmatte.network import SDMatteNetwork
 from pullmatte.train.checkpoints import list_checkpoints, load_checkpoint
 from pullmatte.train.draws import numpy_generator, torch_generator
-from pullmatte.train.loop import train
+from pullmatte.train.litesdmatte import LiteSDMatteRecipe
+from pullmatte.train.loop import ahead, begin, look, take_step, train
 from pullmatte.train.mam2 import MAM2Recipe
 from pullmatte.train.mam2_lessons import MAM2Settings, MAM2Sources
+from pullmatte.train.mematte import MEMatteRecipe, MEMatteSettings, start_from_teacher
 from pullmatte.train.recipe import Recipe, decayed_groups, mean_terms
+from pullmatte.train.sdmatte import SDMatteRecipe
+from pullmatte.train.sdmatte_lessons import SDMatteSettings
 from pullmatte.train.selective_supervision import DATA_KINDS
 from pullmatte.train.settings import LoopSettings
 
@@ -129,10 +137,76 @@ def make_mam2(kinds: Sequence[str] = DATA_KINDS, **changes: Any) -> Recipe:
     return MAM2Recipe(network, MAM2Sources(**sources), replace(settings, **changes))
 
 
-MAKERS = {"probe": make_probe, "mam2": make_mam2}
+SDMATTE_TINY = SDMatteConfig(
+    unet=UNetConfig(
+        channels=(16, 16, 16, 16),
+        heads=(1, 1, 1, 1),
+        layers_per_block=1,
+        norm_groups=4,
+        context_width=16,
+    ),
+    autoencoder=AutoencoderConfig(channels=(16, 16, 16, 16), layers_per_block=1, norm_groups=4),
+    size_px=64,
+    box_width=64,
+    points_width=120,
+)
+LITE_TINY = replace(
+    SDMATTE_TINY,
+    autoencoder=AutoencoderConfig(kind="tiny", channels=(16, 16, 16, 16), scale=1.0),
+)
+
+
+def make_sdmatte(**changes: Any) -> Recipe:
+    torch.manual_seed(0)
+    settings = SDMatteSettings(steps=4, batch=2, size_px=64, warmup=2, panel_every=0, log_every=1)
+    return SDMatteRecipe(SDMatteNetwork(SDMATTE_TINY), Discs(), replace(settings, **changes))
+
+
+def make_litesdmatte(**changes: Any) -> Recipe:
+    torch.manual_seed(0)
+    settings = SDMatteSettings(steps=4, batch=2, size_px=64, warmup=2, panel_every=0, log_every=1)
+    teacher = SDMatteNetwork(SDMATTE_TINY)
+    student = SDMatteNetwork(LITE_TINY)
+    # Fresh, it gives the darkest grey, from which no gradient leads away.
+    student.codec.vae.decoder.layers[-1].bias.data.fill_(0.5)
+    return LiteSDMatteRecipe(student, teacher, Discs(), replace(settings, **changes))
+
+
+MEMATTE_TINY = MEMatteConfig(
+    width=32,
+    heads=2,
+    blocks=2,
+    window=4,
+    global_blocks=(1,),
+    pretrained_px=64,
+    trained_px=64,
+    stream=(8, 16, 32),
+    fusion=(32, 16, 16, 8),
+)
+
+
+def make_mematte(**changes: Any) -> Recipe:
+    torch.manual_seed(0)
+    teacher = MEMatteNetwork(replace(MEMATTE_TINY, routed=False))
+    network = MEMatteNetwork(MEMATTE_TINY)
+    start_from_teacher(network, teacher)
+    settings = MEMatteSettings(steps=4, batch=2, crop_px=64, warmup=2, panel_every=0, log_every=1)
+    return MEMatteRecipe(network, Discs(side=96), replace(settings, **changes), teacher)
+
+
+MAKERS = {
+    "mematte": make_mematte,
+    "probe": make_probe,
+    "mam2": make_mam2,
+    "sdmatte": make_sdmatte,
+    "litesdmatte": make_litesdmatte,
+}
 ON_TWO: dict[str, dict[str, Any]] = {
     "probe": {"dropout": 0.0, "average": 0.9},
     "mam2": {"frames": 2, "images": 2, "batch": 2, "steps": 3},
+    "sdmatte": {"steps": 3},
+    "mematte": {"steps": 3},
+    "litesdmatte": {"steps": 3},
 }
 """What two processes train, all in one launch: most of its time is spent on starting them."""
 
@@ -146,6 +220,19 @@ def losses_of(folder: Path) -> list[float]:
 def newest_weights(folder: Path) -> dict[str, Tensor]:
     """Read the weights of a run's newest checkpoint."""
     return dict(load_checkpoint(list_checkpoints(folder)[-1]).weights)
+
+
+def overfit(recipe: Recipe, items: int = 8) -> dict[str, Tensor]:
+    """Train on the first items alone, over and over, and return what can be looked at."""
+    make, known = recipe.item, {}
+    recipe.item = lambda number: (
+        known.get(number % items) or known.setdefault(number % items, make(number % items))
+    )
+    run = begin(recipe, cpu=True)
+    stream = ahead(run)
+    for _ in range(recipe.settings.steps):
+        take_step(run, [next(stream)], Path("overfit"))
+    return look(run)
 
 
 def goes_on_bit_by_bit(name: str, place: Path, stop_at: int, **changes: Any) -> bool:

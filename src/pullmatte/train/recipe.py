@@ -21,10 +21,18 @@ class Recipe(Protocol):
         helpers: Networks that are only asked, such as a teacher; they are moved to the device.
     """
 
-    name: str
-    settings: Any
-    network: nn.Module
-    helpers: Sequence[nn.Module]
+    # Properties, so that a recipe may have narrower kinds.
+    @property
+    def name(self) -> str: ...  # noqa: D102
+
+    @property
+    def settings(self) -> Any: ...  # noqa: D102
+
+    @property
+    def network(self) -> nn.Module: ...  # noqa: D102
+
+    @property
+    def helpers(self) -> Sequence[nn.Module]: ...  # noqa: D102
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Return AdamW's groups; a group's "lr", if it has one, is its own largest rate."""
