@@ -39,10 +39,10 @@ class MAM2Settings(LoopSettings):
         learning_rate: 4e-4 (section 4.1).
         schedule: Open in the paper; its forerunner's code drops it twice.
         clip: Open in the paper; SAM 2's is 0.1.
-        image_segmentation: How often a step is of this kind (table 7).
-        image_matting: See there.
-        video_segmentation: See there.
-        video_matting: See there.
+        image_segmentation: Share of steps on pictures with masks (table 7).
+        image_matting: Share of steps on pictures with mattes.
+        video_segmentation: Share of steps on clips with masks.
+        video_matting: Share of steps on clips with mattes.
         images: Pictures in an item (table 7).
         frames: Frames of a clip in an item (table 7).
         prompts: Of which kinds first prompts are, each as often; open in the paper.
@@ -50,7 +50,7 @@ class MAM2Settings(LoopSettings):
         points: A point prompt has 1 to so many points.
         corrections: 0 to so many clicks correct the mask, on pictures and first frames.
         least_kernel_px: Least ellipse of trimap truth, on a square of 640 pixels.
-        greatest_kernel_px: The greatest.
+        greatest_kernel_px: Greatest ellipse of trimap truth.
         supervision: "selective" is equation 1; "both" lets mattes teach masks too.
         prompt_gradient: Whether the second pass's trimap trains the first pass's mask through
             the prompt; open in the paper.

@@ -45,9 +45,9 @@ class MEMatteSettings(LoopSettings):
         crop_px: Side of the crops; a multiple of 32.
         least_scale: Pictures are resized by a factor from here to `greatest_scale` before a crop
             is taken; never so small that the crop wouldn't fit.
-        greatest_scale: See there.
+        greatest_scale: The largest such factor.
         least_kernel_px: Least ellipse of the trimap, on a square of 640 pixels.
-        greatest_kernel_px: The greatest.
+        greatest_kernel_px: Greatest ellipse of the trimap.
         kept_share: Share of tokens that routers shall keep.
         norms_learn: Whether batch norms take statistics of each batch, as in training from
             scratch. Else they keep the teacher's, which two processes can share and small
