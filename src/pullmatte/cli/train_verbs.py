@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -10,11 +10,11 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import typer
 
 from pullmatte.cli import console
-from pullmatte.data.samples import ClipSource, SampleOpacity, SampleSource
+from pullmatte.data.samples import SampleOpacity, SampleSource
 from pullmatte.errors import PullmatteError
 from pullmatte.train import starting
+from pullmatte.train.data_sources import Wanted, open_sources
 from pullmatte.train.finetune import changed, tune, tuning_settings
-from pullmatte.train.frames import FrameFolder
 from pullmatte.train.litesdmatte import LITE, LiteSDMatteRecipe
 from pullmatte.train.loop import Estimate, dry_run, train
 from pullmatte.train.mam2 import MAM2Recipe
@@ -23,9 +23,7 @@ from pullmatte.train.mematte import MEMatteRecipe, MEMatteSettings
 from pullmatte.train.recipe import Recipe
 from pullmatte.train.sdmatte import SDMatteRecipe
 from pullmatte.train.sdmatte_lessons import PAPER, RELEASED
-from pullmatte.train.selective_supervision import DATA_KINDS
 from pullmatte.train.settings import LoopSettings, describe_kind, helps
-from pullmatte.train.sources import MixedClips, MixedSource
 
 app = typer.Typer(
     help="Train or tune a model. A run is a folder: settings, checkpoints, log, and in the end "
@@ -48,14 +46,21 @@ Data = Annotated[
     list[str],
     typer.Option(
         "--data",
-        metavar="[KIND=]FOLDER[:WEIGHT]",
-        help="name.jpg beside name.alpha.png; numbered names make clips. Repeatable; folders are "
-        "mixed by their weights. KIND, for mam2: image_segmentation, image_matting, "
-        "video_segmentation or video_matting.",
+        metavar="[WHAT=]FOLDER[:WEIGHT]",
+        help="Own frames: name.jpg beside name.alpha.png, numbered names make clips; WHAT, for "
+        "mam2, is image_segmentation, image_matting, video_segmentation or video_matting. Or "
+        "WHAT is a set of the papers, such as am2k, or all of them: sdmatte-set-1, sdmatte-set-2, "
+        "mam2-sets, mematte-sets. Repeatable; mixed by the weights.",
+    ),
+]
+Backgrounds = Annotated[
+    Path | None,
+    typer.Option(
+        "--backgrounds", metavar="FOLDER", help="Pictures to compose sets of foregrounds over."
     ),
 ]
 Opacity = Annotated[
-    str, typer.Option("--opacity", help="What the objects are: opaque or transparent.")
+    str, typer.Option("--opacity", help="Objects in own frames: opaque or transparent.")
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in RUN.")]
 DryRun = Annotated[
@@ -78,81 +83,52 @@ class How:
     quiet: bool
 
 
-def _mam2(settings: Any, start: str, teacher: str | None, data: Sequence[str], opacity: str) -> Any:
-    given = _by_kind(data, "image_matting")
-    sources: dict[str, Any] = {
-        kind: _mixed(given[kind], opacity, settings, clips=kind.startswith("video"))
-        for kind in DATA_KINDS
-        if kind in given
-    }
-    return MAM2Recipe(starting.start_mam2(start), MAM2Sources(**sources), settings)
+@dataclass(frozen=True)
+class Given:
+    """What a recipe is made from, as it was said."""
+
+    start: str
+    teacher: str | None
+    data: Sequence[str]
+    wanted: Wanted
+
+    def pictures(self, size_px: int, **changes: Any) -> SampleSource:
+        """Open the data of a recipe that learns from pictures with mattes alone."""
+        wanted = replace(self.wanted, size_px=size_px, **changes)
+        found = open_sources(self.data, wanted)
+        if set(found) != {"image_matting"}:
+            raise PullmatteError(
+                f"--data of kind {', '.join(found)}: this recipe learns from image_matting alone"
+            )
+        source: SampleSource = found["image_matting"]
+        return source
 
 
-def _mematte(
-    settings: Any, start: str, teacher: str | None, data: Sequence[str], opacity: str
-) -> Any:
-    network, asked = starting.start_matter(start, teacher)
-    return MEMatteRecipe(network, _pictures(data, opacity, settings), settings, asked)
+def _mam2(settings: Any, given: Given) -> Any:
+    network = starting.start_mam2(given.start)
+    wanted = replace(given.wanted, size_px=network.config.sam2.image_px, frames=settings.frames)
+    found = open_sources(given.data, wanted)
+    sources: dict[str, Any] = {str(kind): source for kind, source in found.items()}
+    return MAM2Recipe(network, MAM2Sources(**sources), settings)
 
 
-def _sdmatte(
-    settings: Any, start: str, teacher: str | None, data: Sequence[str], opacity: str
-) -> Any:
-    network = starting.start_sdmatte(start, seed=settings.seed)
-    return SDMatteRecipe(network, _pictures(data, opacity, settings), settings)
+def _mematte(settings: Any, given: Given) -> Any:
+    source = given.pictures(round(settings.crop_px * settings.greatest_scale))
+    network, asked = starting.start_matter(given.start, given.teacher)
+    return MEMatteRecipe(network, source, settings, asked)
 
 
-def _litesdmatte(
-    settings: Any, start: str, teacher: str | None, data: Sequence[str], opacity: str
-) -> Any:
-    if teacher is None:
+def _sdmatte(settings: Any, given: Given) -> Any:
+    source = given.pictures(settings.size_px, duplicated=True)
+    return SDMatteRecipe(starting.start_sdmatte(given.start, seed=settings.seed), source, settings)
+
+
+def _litesdmatte(settings: Any, given: Given) -> Any:
+    if given.teacher is None:
         raise PullmatteError("litesdmatte learns from a teacher: give --teacher sdmatte")
-    network = starting.start_sdmatte(start, lite=True, seed=settings.seed)
-    asked = starting.start_sdmatte(teacher)
-    return LiteSDMatteRecipe(network, asked, _pictures(data, opacity, settings), settings)
-
-
-def _pictures(data: Sequence[str], opacity: str, settings: LoopSettings) -> SampleSource:
-    given = _by_kind(data, "image_matting")
-    if set(given) != {"image_matting"}:
-        raise PullmatteError("this recipe learns from pictures with mattes alone: give no KIND=")
-    found: SampleSource = _mixed(given["image_matting"], opacity, settings, clips=False)
-    return found
-
-
-def _by_kind(data: Sequence[str], usual: str) -> dict[str, list[tuple[Path, float]]]:
-    """Sort ``[KIND=]FOLDER[:WEIGHT]`` by kind."""
-    found: dict[str, list[tuple[Path, float]]] = {}
-    for text in data:
-        kind, equals, rest = text.partition("=")
-        kind, rest = (kind, rest) if equals else (usual, text)
-        if kind not in DATA_KINDS:
-            raise PullmatteError(f"--data {text!r}: give one of {', '.join(DATA_KINDS)} before '='")
-        folder, colon, weight = rest.rpartition(":")
-        try:
-            share = float(weight) if colon else 1.0
-        except ValueError:
-            folder, share, colon = rest, 1.0, ":"
-        found.setdefault(kind, []).append((Path(folder if colon else rest).expanduser(), share))
-    return found
-
-
-def _mixed(
-    folders: Sequence[tuple[Path, float]], opacity: str, settings: LoopSettings, *, clips: bool
-) -> Any:
-    frames: int = getattr(settings, "frames", 4)
-    opened = [
-        (FrameFolder(path, _as_opacity(opacity), clip_frames=frames, seed=settings.seed), share)
-        for path, share in folders
-    ]
-    if not clips:
-        pictures: list[tuple[SampleSource, float]] = [*opened]
-        return MixedSource(pictures, settings.seed)
-    for (path, _), (source, _) in zip(folders, opened, strict=True):
-        if not source.clips:
-            raise PullmatteError(f"{path}: no {frames} frames with mattes follow one another")
-    moving: list[tuple[ClipSource, float]] = [*opened]
-    return MixedClips(moving, settings.seed)
+    source = given.pictures(settings.size_px, duplicated=True)
+    network = starting.start_sdmatte(given.start, lite=True, seed=settings.seed)
+    return LiteSDMatteRecipe(network, starting.start_sdmatte(given.teacher), source, settings)
 
 
 def _as_opacity(text: str) -> SampleOpacity:
@@ -235,7 +211,7 @@ def add_verb(name: str, settings: LoopSettings, make: Callable[..., Recipe], pur
     Args:
         name: What it is called.
         settings: Its defaults.
-        make: Called with settings, start, teacher, data and opacity.
+        make: Makes the recipe of settings and of what was given.
         purpose: One line for the help.
     """
 
@@ -244,6 +220,7 @@ def add_verb(name: str, settings: LoopSettings, make: Callable[..., Recipe], pur
         start: Start,
         data: Data,
         teacher: Teacher = None,
+        backgrounds: Backgrounds = None,
         opacity: Opacity = "opaque",
         resume: Resume = False,
         dry_run: DryRun = False,
@@ -254,7 +231,8 @@ def add_verb(name: str, settings: LoopSettings, make: Callable[..., Recipe], pur
     ) -> int:
         told = read_flags(settings, given)
         how = How(run, resume, dry_run, cpu, as_json, quiet)
-        return _run(make(told, start, teacher, data, opacity), how)
+        wanted = Wanted(seed=told.seed, opacity=_as_opacity(opacity), backgrounds=backgrounds)
+        return _run(make(told, Given(start, teacher, data, wanted)), how)
 
     _register(name, verb, flags_of(settings), purpose)
 

@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from pullmatte.data.layouts import IMAGE_SUFFIXES
-from pullmatte.data.samples import MattingClip, MattingSample, SampleOpacity
+from pullmatte.data.samples import MattingClip, MattingSample, SampleKind, SampleOpacity
 from pullmatte.errors import DatasetError
 from pullmatte.train.draws import numpy_generator
+from pullmatte.train.selective_supervision import DataKind
 
 _ALPHA = ".alpha"
 _NUMBERED = re.compile(r"(.*?)(\d+)")
@@ -52,6 +53,7 @@ class FrameFolder:
         folder: Path,
         opacity: SampleOpacity = "opaque",
         *,
+        kind: DataKind = "image_matting",
         clip_frames: int = 4,
         vary: bool = True,
         seed: int = 0,
@@ -61,6 +63,7 @@ class FrameFolder:
         Args:
             folder: As the module says.
             opacity: What its objects are.
+            kind: What the alphas are: of "segmentation" they are masks.
             clip_frames: So many frames a clip has.
             vary: Crop and colour by chance; else frames are as they are, in turn.
             seed: Of the chance.
@@ -71,12 +74,13 @@ class FrameFolder:
         self.frames = find_frames(folder)
         self.clips = [run for run in _runs(self.frames) if len(run) >= clip_frames]
         self._opacity, self._length, self._vary, self._seed = opacity, clip_frames, vary, seed
+        self._kind: SampleKind = "segmentation" if kind.endswith("segmentation") else "matting"
 
     def sample(self, number: int) -> MattingSample:
         """Return a frame: they come in turn."""
         frame = self.frames[number % len(self.frames)]
         images, alphas = self._varied([frame], number)
-        return MattingSample(images[0], alphas[0], "matting", self._opacity, frame.image.name)
+        return MattingSample(images[0], alphas[0], self._kind, self._opacity, frame.image.name)
 
     def clip(self, number: int) -> MattingClip:
         """Return a part of a clip.
@@ -94,7 +98,7 @@ class FrameFolder:
         first = int(draw.integers(len(run) - self._length + 1))
         part = run[first : first + self._length]
         images, alphas = self._varied(part, number)
-        return MattingClip(images, alphas, "matting", self._opacity, part[0].image.name)
+        return MattingClip(images, alphas, self._kind, self._opacity, part[0].image.name)
 
     def _varied(self, frames: Sequence[Frame], number: int) -> tuple[Floats, Floats]:
         pairs = [read_frame(frame) for frame in frames]

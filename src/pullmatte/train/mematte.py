@@ -20,7 +20,9 @@ from torch import Tensor, nn
 from pullmatte.data.samples import MattingSample, SampleSource
 from pullmatte.data.trimap_truth import draw_trimap_truth
 from pullmatte.errors import PullmatteError
-from pullmatte.models.mematte.network import MEMatteNetwork, fill_up, normalise, run_softly
+from pullmatte.models.mematte.backbone import GlobalBlock
+from pullmatte.models.mematte.network import MEMatteNetwork, fill_up, normalise
+from pullmatte.models.mematte.router import Router
 from pullmatte.train.draws import numpy_generator, seed_of, torch_generator
 from pullmatte.train.export import export_folder
 from pullmatte.train.logs import side_by_side
@@ -155,33 +157,41 @@ class MEMatteRecipe:
             for layer in self.network.modules():
                 if isinstance(layer, nn.BatchNorm2d):
                     layer.eval()
-        if self.settings.norms_learn and len(items) > 1:
-            return self._batch_losses(items)
-        return mean_terms([self._batch_losses([item]) for item in items])
-
-    def _batch_losses(self, items: Sequence[Crop]) -> dict[str, Tensor]:
-        """Compare one batch; routers draw by the first item's seed."""
-        settings = self.settings
         image, alpha, trimap = (
             torch.stack([getattr(item, name) for item in items])
             for name in ("image", "alpha", "trimap")
         )
         if not self.network.config.routed:
-            found = self.network(image, trimap).alpha
-            return self._compare(found, alpha, trimap)
-        generator = torch_generator(items[0].seed)
-        found, features, policies = run_softly(self.network, image, trimap, generator)
+            return self._compare(self.network(image, trimap).alpha, alpha, trimap)
+        generators = [torch_generator(item.seed) for item in items]
+        found, features, policies = run_softly_each(self.network, image, trimap, generators)
         losses = self._compare(found, alpha, trimap)
+        told = mean_terms([
+            self._told(features[at : at + 1], [policy[at : at + 1] for policy in policies], theirs)
+            for at, theirs in enumerate(self._asked(image, trimap))
+        ])
         kept = torch.stack([policy.mean() for policy in policies]).mean()
-        if self._teacher is None:
-            told = {"share": (kept - settings.kept_share) ** 2}
-            told["total"] = told["share"]
-        else:
-            with torch.no_grad():
-                theirs, _ = self._teacher.backbone(fill_up(normalise(image, trimap)), 0)
-            told = teacher_losses(features, theirs, policies, share=settings.kept_share)
         total = losses["total"] + told["total"]
         return {**losses, **told, "kept": kept.detach(), "total": total}
+
+    def _asked(self, image: Tensor, trimap: Tensor) -> Sequence[Tensor | None]:
+        """Return the teacher's features of each picture, `1 C h w`; None without a teacher."""
+        if self._teacher is None:
+            return [None] * len(image)
+        with torch.no_grad():
+            theirs, _ = self._teacher.backbone(fill_up(normalise(image, trimap)), 0)
+        features: Sequence[Tensor] = theirs.split(1)
+        return features
+
+    def _told(
+        self, features: Tensor, policies: Sequence[Tensor], theirs: Tensor | None
+    ) -> dict[str, Tensor]:
+        """Hold a picture's features to the teacher's, and its routers to their share."""
+        share = self.settings.kept_share
+        if theirs is not None:
+            return teacher_losses(features, theirs, policies, share=share)
+        kept = torch.stack([policy.mean() for policy in policies]).mean()
+        return {"share": (kept - share) ** 2, "total": (kept - share) ** 2}
 
     def _compare(self, found: Tensor, alpha: Tensor, trimap: Tensor) -> dict[str, Tensor]:
         size = self.settings.loss_px or self.settings.crop_px
@@ -212,6 +222,43 @@ class MEMatteRecipe:
         name = "mematte" if self.network.config.routed else "vitmatte"
         kept = {k: v for k, v in weights.items() if not k.endswith("num_batches_tracked")}
         export_folder(folder, name, self.network.config.to_dict(), kept, self.settings)
+
+
+def run_softly_each(
+    network: MEMatteNetwork,
+    image: Tensor,
+    trimap: Tensor,
+    generators: Sequence[torch.Generator],
+) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """Run a network as in training; each picture's routers draw from its own generator.
+
+    So a picture's choices don't hang on what else is in the batch.
+
+    Args:
+        network: Routed.
+        image: `B 3 H W` in [0, 1].
+        trimap: `B 1 H W` in {0, 0.5, 1}.
+        generators: `B`, of the CPU.
+
+    Returns:
+        As `pullmatte.models.mematte.network.run_softly`, which draws from one for all.
+    """
+    rows, columns = image.shape[-2:]
+    picture, backbone = fill_up(normalise(image, trimap)), network.backbone
+    tokens = backbone.patch_embed(picture)
+    tokens = tokens + backbone.positions(tokens.shape[1], tokens.shape[2])
+    routers, policies = iter(backbone.routers), []
+    for block in backbone.blocks:
+        if not isinstance(block, GlobalBlock):
+            tokens = block(tokens)
+            continue
+        router = next(routers)
+        assert isinstance(router, Router)
+        each = [router.sample(row[None], g) for row, g in zip(tokens, generators, strict=True)]
+        policies.append(torch.cat(each))
+        tokens = block.softly(tokens, policies[-1])
+    features = tokens.permute(0, 3, 1, 2)
+    return network.decoder(features, picture)[..., :rows, :columns], features, policies
 
 
 def start_from_teacher(network: MEMatteNetwork, teacher: MEMatteNetwork) -> None:

@@ -12,27 +12,24 @@ from pullmatte.train.settings import LoopSettings
 
 
 class Recipe(Protocol):
-    """Everything that tells one training from another.
+    """Everything that tells one training from another."""
 
-    Attributes:
-        name: What it is called in logs and checkpoints.
-        settings: What it and the loop are told.
-        network: Holds what is trained: parameters that require gradients.
-        helpers: Networks that are only asked, such as a teacher; they are moved to the device.
-    """
-
-    # Properties, so that a recipe may have narrower kinds.
+    # Properties, so that a recipe's attributes may be of narrower kinds.
     @property
-    def name(self) -> str: ...  # noqa: D102
+    def name(self) -> str:
+        """What it is called in logs and checkpoints."""
 
     @property
-    def settings(self) -> Any: ...  # noqa: D102
+    def settings(self) -> Any:
+        """What it and the loop are told: a kind of `LoopSettings`."""
 
     @property
-    def network(self) -> nn.Module: ...  # noqa: D102
+    def network(self) -> nn.Module:
+        """What holds all that is trained: parameters that require gradients."""
 
     @property
-    def helpers(self) -> Sequence[nn.Module]: ...  # noqa: D102
+    def helpers(self) -> Sequence[nn.Module]:
+        """Networks that are only asked, such as a teacher; they are moved to the device."""
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Return AdamW's groups; a group's "lr", if it has one, is its own largest rate."""
