@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from pullmatte import __version__
-from pullmatte.cli import doctor, image, inspect, models, train, video
+from pullmatte.cli import data, doctor, image, inspect, models, train, video
 from pullmatte.cli import eval as evaluation
 from pullmatte.errors import PullmatteError
 from pullmatte.sessions.out_of_memory import OUT_OF_MEMORY, is_out_of_memory
@@ -37,6 +37,7 @@ app.command("eval")(evaluation.eval_command)
 app.command("train", **train.PASSED_ON)(train.train_command)
 models.app.command("inspect")(inspect.inspect_command)
 app.add_typer(models.app, name="models")
+app.add_typer(data.app, name="data")
 app.command("doctor")(doctor.doctor_command)
 
 

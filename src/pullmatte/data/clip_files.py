@@ -15,7 +15,7 @@ from pullmatte.data.image_sets import bounded, resized
 from pullmatte.data.layouts import read_plane
 from pullmatte.data.moving_grounds import Ground, ground_frames
 from pullmatte.data.samples import SampleKind, SampleOpacity
-from pullmatte.data.set_files import Bytes, pictures_in, read_colours
+from pullmatte.data.set_files import Bytes, pictures_in, read_colours, read_rgba
 from pullmatte.errors import DatasetError
 
 LEAST_OBJECT = 2e-4
@@ -200,7 +200,7 @@ class PairedClips:
         images, alphas = [], []
         for at in frames:
             front, back = self._clips[clip][at]
-            rgba = _read_rgba(self._root / "FG_done" / front)
+            rgba = read_rgba(self._root / "FG_done" / front)
             ground = self._root / "BG_done" / back
             # The list says .jpg where some backgrounds are .png.
             ground = ground if ground.is_file() else ground.with_suffix(".png")
@@ -316,14 +316,3 @@ def _draw_number(numbers: Sequence[Bytes], rng: np.random.Generator) -> int:
         if len(there):
             return int(rng.choice(there))
     return 255
-
-
-def _read_rgba(path: Path) -> Bytes:
-    try:
-        with Pictures.open(path) as picture:
-            if "A" not in picture.getbands():
-                raise DatasetError(f"{path} has no alpha channel: expected an RGBA foreground.")
-            return np.asarray(picture.convert("RGBA"), np.uint8)
-    except (OSError, UnidentifiedImageError, SyntaxError) as error:
-        reason = " ".join(str(error).split())
-        raise DatasetError(f"Can't read {path} as a foreground: {reason}.") from error

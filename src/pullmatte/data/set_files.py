@@ -113,6 +113,22 @@ def read_colours(path: Path) -> Bytes:
         raise DatasetError(f"Can't read {path} as a picture: {reason}.") from error
 
 
+def read_rgba(path: Path) -> Bytes:
+    """Read a foreground with its alpha, `H W 4` uint8, straight.
+
+    Raises:
+        DatasetError: It can't be read, or has no alpha.
+    """
+    try:
+        with Pictures.open(path) as picture:
+            if "A" not in picture.getbands() and "transparency" not in picture.info:
+                raise DatasetError(f"{path} has no alpha channel: expected an RGBA foreground.")
+            return np.asarray(picture.convert("RGBA"), np.uint8)
+    except (OSError, UnidentifiedImageError, SyntaxError) as error:
+        reason = " ".join(str(error).split())
+        raise DatasetError(f"Can't read {path} as a foreground: {reason}.") from error
+
+
 def read_pair(files: StillFiles) -> tuple[Bytes, Bytes]:
     """Read a picture and its alpha, `H W 3` and `H W` uint8.
 

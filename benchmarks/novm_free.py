@@ -1,0 +1,61 @@
+"""Measure models on `novm-free`, or on any test set of clips: MAD and dtSSD for each category.
+
+Run: pullmatte data novm-free --out FOLDER
+     python benchmarks/novm_free.py FOLDER [MODEL ...] [--clips N]
+
+The prompt is the tight box of alpha > 0 on frame 0; the model tracks through the others. Protocol
+vm-hr: whole frames, MAD × 1000, means as in Robust Video Matting's sheets, where dtSSD of frame 0
+counts as 0.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import cv2
+from clips import machine
+
+import pullmatte as pm
+from pullmatte.data.clip_layouts import open_test_clips
+from pullmatte.eval.clips import by_category, measure_clip, spread
+
+
+def measured(name, clips):
+    """Return means by category and processor seconds a frame; tells each clip on stderr."""
+    matter, results = pm.load(name), []
+    for clip in clips:
+        results.append(measure_clip(matter, clip))
+        mad = sum(results[-1].frames["mad"]) / len(clip.images)
+        print(f"{name} {clip.name}: MAD {mad:.1f}", file=sys.stderr)
+    frames = sum(len(clip.images) for clip in clips)
+    return by_category(results), sum(result.seconds for result in results) / frames
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("models", nargs="*", default=["classical", "nano"])
+    parser.add_argument("--clips", type=int, default=None)
+    options = parser.parse_args()
+    cv2.setNumThreads(1)
+    layout, every = open_test_clips(options.folder)
+    clips = spread(every, options.clips)
+    found = {name: measured(name, clips) for name in options.models}
+    print(f"`python benchmarks/novm_free.py FOLDER --clips {len(clips)}`; {machine()}\n")
+    print(f"{layout.title}: {len(clips)} of {len(every)} clips, box on frame 0, protocol vm-hr\n")
+    print(f"| category | {' | '.join(f'{n}: MAD | {n}: dtSSD' for n in found)} |")
+    print(f"| --- |{' --: | --: |' * len(found)}")
+    categories = next(iter(found.values()))[0]
+    for category in categories:
+        values = [
+            f"{table[category]['mad']:.2f} | {table[category]['dtssd']:.2f}"
+            for table, _ in found.values()
+        ]
+        print(f"| {category or 'all of one kind'} | {' | '.join(values)} |")
+    for name, (_, seconds) in found.items():
+        print(f"\n{name}: {seconds:.2f} CPU seconds a frame")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
