@@ -1,11 +1,11 @@
 """Measure models on `novm-free`, or on any test set of clips: MAD and dtSSD for each category.
 
 Run: pullmatte data novm-free --out FOLDER
-     python benchmarks/novm_free.py FOLDER [MODEL ...] [--clips N]
+     python benchmarks/novm_free.py FOLDER [MODEL ...] [--clips N] [--sheet FILE]
 
 The prompt is the tight box of alpha > 0 on frame 0; the model tracks through the others. Protocol
 vm-hr: whole frames, MAD × 1000, means as in Robust Video Matting's sheets, where dtSSD of frame 0
-counts as 0.
+counts as 0. With --sheet it draws first and last frame and last alpha of each clip instead.
 """
 
 import argparse
@@ -13,7 +13,9 @@ import sys
 from pathlib import Path
 
 import cv2
+import numpy as np
 from clips import machine
+from PIL import Image
 
 import pullmatte as pm
 from pullmatte.data.clip_layouts import open_test_clips
@@ -31,15 +33,31 @@ def measured(name, clips):
     return by_category(results), sum(result.seconds for result in results) / frames
 
 
+def draw_sheet(clips, path):
+    """Draw the clips in two columns."""
+    rows = []
+    for clip in clips:
+        frames, alphas = list(clip.frames()), list(clip.truths())
+        shown = [frames[0], frames[-1], np.dstack([alphas[-1]] * 3)]
+        rows.append(np.hstack([cv2.resize(s, (256, 144), None, 0, 0, 3) for s in shown]))
+    rows += [np.zeros_like(rows[0])] * (len(rows) % 2)
+    columns = [np.vstack(rows[at::2]) for at in range(2)]
+    Image.fromarray(np.hstack(columns)).save(path, quality=80)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("models", nargs="*", default=["classical", "nano"])
     parser.add_argument("--clips", type=int, default=None)
+    parser.add_argument("--sheet", type=Path, default=None)
     options = parser.parse_args()
     cv2.setNumThreads(1)
     layout, every = open_test_clips(options.folder)
     clips = spread(every, options.clips)
+    if options.sheet:
+        draw_sheet(clips, options.sheet)
+        return 0
     found = {name: measured(name, clips) for name in options.models}
     print(f"`python benchmarks/novm_free.py FOLDER --clips {len(clips)}`; {machine()}\n")
     print(f"{layout.title}: {len(clips)} of {len(every)} clips, box on frame 0, protocol vm-hr\n")

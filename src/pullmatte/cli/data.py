@@ -116,7 +116,7 @@ def novm_free_command(
             "--backgrounds",
             "-b",
             metavar="FOLDER",
-            help="Videos, folders of frames, or pictures; made if not given.",
+            help="Videos, folders of frames, or pictures, for every other clip; the rest are made.",
         ),
     ] = None,
     foreground: Foregrounds = False,

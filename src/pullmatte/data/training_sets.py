@@ -78,7 +78,7 @@ def _below(folders: Pairs, *roots: str) -> tuple[Pairs, ...]:
 _BY_REQUEST = Terms("by request to its authors, for research only", True)
 _BY_NC = Terms("CC BY-NC 4.0", True)
 _BY_NC_SA = Terms("CC BY-NC-SA 4.0", True)
-_AM2K = Terms("MIT, in its release agreement", False)
+_AM2K = Terms("MIT, in its release agreement; the pictures' owners keep their rights", False)
 
 TRAINING_SETS: dict[str, TrainingSet] = {
     each.name: each
@@ -151,7 +151,7 @@ TRAINING_SETS: dict[str, TrainingSet] = {
             "COCO-Matte (COCO-Matting)",
             "photos",
             ((("COCO_Matte.json", "COCO_Matte.json"),),),
-            Terms("not stated; its pictures are on Flickr's terms, and partly CC BY-NC", True),
+            Terms("CC BY-NC 4.0, as SEMat's repository; COCO's pictures on Flickr's terms", True),
             ("sdmatte",),
             pairing="list",
         ),
@@ -160,7 +160,7 @@ TRAINING_SETS: dict[str, TrainingSet] = {
             "P3M-10k",
             "photos",
             _below((("blurred_image", "mask"),), "train/", "P3M-10k/train/"),
-            Terms("its release agreement, for research only", True),
+            Terms("MIT, in its release agreement; the pictures' owners keep their rights", False),
             ("mam2", "mematte"),
         ),
         TrainingSet(
@@ -178,7 +178,7 @@ TRAINING_SETS: dict[str, TrainingSet] = {
             "I-HIM50K",
             "photos",
             _below((("images", "alphas"),), "", "train/", "synthesized/"),
-            Terms("made from sets for research only", True),
+            Terms("not stated; made from HHM and BG-20K: taken as for research only", True),
             ("mam2",),
             pairing="instances",
         ),

@@ -54,8 +54,8 @@ def build_novm_free(
         frames: of each clip.
         cutouts: a folder of RGBA pictures; those that `is_held_out` stand in for some animals,
             plants and vehicles.
-        backgrounds: a folder of clips or pictures; those that are held out are used, or all if
-            none is. Without it backgrounds are made.
+        backgrounds: a folder of clips or pictures for every other clip; those that are held out
+            are used, or all if none is. The other backgrounds are made.
         foregrounds: whether the objects' colours are written, too.
         clips: the first so many, a category after the other in turns; None for all.
         progress: is told of each clip that is done, and how many there are.
@@ -69,16 +69,24 @@ def build_novm_free(
     """
     _check(out, size, frames)
     every = list_grounds(backgrounds) if backgrounds else []
-    grounds = [each for each in every if is_held_out(each.name)] or every
+    held = [each for each in every if is_held_out(each.name)] or every
+    order = np.random.default_rng(HELD_OUT_SEEDS[-1]).permutation(len(held))
+    grounds = [held[at] for at in order]
     plan = [(name, at) for at in range(CLIPS_PER_CATEGORY) for name in CATEGORIES][:clips]
     objects = {name: objects_of(name, cutouts) for name in dict(plan)}
     records = []
     for done, (category, at) in enumerate(plan, 1):
         seed = HELD_OUT_SEEDS[list(CATEGORIES).index(category) * SEEDS_PER_CATEGORY + at]
         rng, shown = np.random.default_rng(seed), objects[category][at]
-        ground = grounds[int(rng.integers(len(grounds)))] if grounds else None
+        ground = grounds[done // 2 % len(grounds)] if grounds and (done + at) % 2 else None
         looks = staged(
-            shown.design, frames, size, rng, crossing=shown.crossing, filling=shown.filling
+            shown.design,
+            frames,
+            size,
+            rng,
+            crossing=shown.crossing,
+            filling=shown.filling,
+            speed=shown.speed,
         )
         # A generator of its own: the object stays as it is when the background changes.
         below = _below(ground, frames, size, np.random.default_rng([seed, 1]))

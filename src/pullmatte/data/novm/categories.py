@@ -23,6 +23,7 @@ from pullmatte.errors import DatasetError
 
 CLIPS_PER_CATEGORY = 5
 CUTOUTS_PER_CATEGORY = 3
+SLOW = {"water": 0.35, "sparks": 0.35}
 OWN = "made by pullmatte, Apache-2.0"
 UNKNOWN = "as stated by the folder's owner"
 WORDS = {
@@ -44,6 +45,7 @@ class Object:
         opacity: what it is like.
         crossing: whether it goes through the picture.
         filling: whether it is shown large.
+        speed: of its own time; what flies off is shown slowly.
     """
 
     design: Design
@@ -52,11 +54,18 @@ class Object:
     opacity: SampleOpacity = "opaque"
     crossing: bool = False
     filling: bool = False
+    speed: float = 1.0
 
 
 def _kind(name: str, *, filling: bool = False) -> Object:
     known = KINDS[name]
-    return Object(known.design, f"procedural {name}", opacity=known.opacity, filling=filling)
+    return Object(
+        known.design,
+        f"procedural {name}",
+        opacity=known.opacity,
+        filling=filling,
+        speed=SLOW.get(name, 1.0),
+    )
 
 
 def _white(name: str, *, filling: bool = False) -> Object:

@@ -33,6 +33,7 @@ def staged(
     *,
     crossing: bool = False,
     filling: bool = False,
+    speed: float = 1.0,
 ) -> Iterator[Appearance]:
     """Show an object for some frames.
 
@@ -46,12 +47,13 @@ def staged(
         rng: all random numbers come from it.
         crossing: whether it goes from one side towards the other, instead of about a place.
         filling: whether it is shown large in any case.
+        speed: of its own time.
 
     Yields:
         `H W` each.
     """
     width, height = size
-    times = [at / RATE for at in range(frames)]
+    times = [speed * at / RATE for at in range(frames)]
     if not filling:
         for _ in range(TRIES):
             side = round(height * rng.uniform(0.7, 1.15))
