@@ -21,6 +21,7 @@ from pullmatte.train.recipe import decayed_groups
 from pullmatte.train.settings import LoopSettings, ScheduleName
 
 Floats = NDArray[np.float32]
+_LAPLACIAN_WEIGHT = 0.5
 _LEVELS = np.array([0, 0.5, 1], np.float32)
 
 
@@ -135,7 +136,7 @@ def drawn_trimap(alpha: Floats, opacity: str, rng: np.random.Generator) -> Float
         side = int(rng.integers(1, widest))
         kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
         shrunk.append(cv2.erode(region.astype(np.uint8), kernel, borderValue=1) > 0)
-    if opacity == "transparent" and rng.random() < 0.8:
+    if opacity == "transparent" and rng.random() < 0.6:
         shrunk[0][:] = False
     classes = np.where(shrunk[0], 2, np.where(shrunk[1], 0, 1))
     if by_network:
@@ -211,14 +212,15 @@ def matter_losses(found: Tensor, batch: MatterBatch) -> dict[str, Tensor]:
         Scalars ``unknown_l1``, ``squared``, ``laplacian`` and ``total``.
     """
     unknown = (batch.trimap == 0.5).float()
-    area = unknown.sum().clamp(min=1)
+    # Each crop counts alike, however much of it is unknown.
+    share = unknown / unknown.sum((1, 2, 3), keepdim=True).clamp(min=64) / len(unknown)
     # What the trimap took from it can't be learnt.
     truth = torch.where(batch.trimap == 0.5, batch.alpha, batch.trimap)
     error = found - truth
     named = {
-        "unknown_l1": (error.abs() * unknown).sum() / area,
-        "squared": (error.square() * unknown).sum() / area,
-        "laplacian": laplacian_loss(found, truth) * (unknown.numel() / area) * 0.1,
+        "unknown_l1": (error.abs() * share).sum(),
+        "squared": (error.square() * share).sum(),
+        "laplacian": laplacian_loss(found, truth) * _LAPLACIAN_WEIGHT,
     }
     total = named["unknown_l1"] + named["squared"] + named["laplacian"]
     return {**named, "total": total}

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from pullmatte.models.nano.colour_hints import HINTS, colour_hints
 
+_LEAK = 0.1
 MULTIPLE_PX = 32
 """Height and width must be multiples of it."""
 
@@ -83,7 +84,9 @@ class MatterNetwork(nn.Module):
         self.head = nn.Conv2d(widths[0], 1, 3, padding=1)
 
     def forward(self, image: Tensor, trimap: Tensor) -> Tensor:
-        """Return alpha, `B 1 H W` in [0, 1]; in known regions it is the trimap.
+        """Return alpha, `B 1 H W`; in known regions it is the trimap.
+
+        It is in [0, 1], but in training, where it leaves a little of what is beyond.
 
         Args:
             image: `B 3 H W` in [0, 1]; H and W multiples of `MULTIPLE_PX`.
@@ -104,6 +107,8 @@ class MatterNetwork(nn.Module):
         for level in range(len(self.up) - 1, -1, -1):
             grown = F.interpolate(self.narrow[level](maps), scale_factor=2.0, mode="bilinear")
             maps = self.up[level](kept[level] + grown)
-        # It starts from what the near colours say.
-        start = torch.logit(hints[:, :1].clamp(0.02, 0.98))
-        return torch.sigmoid(self.head(maps) + start)
+        # It starts from what the near colours say. Not through a sigmoid: where they are sure and
+        # wrong, its slope would be too small to learn from.
+        found = hints[:, :1] + self.head(maps)
+        held = found.clamp(0, 1)
+        return held + _LEAK * (found - held) if self.training else held
