@@ -47,7 +47,8 @@ def test_wanted_cutouts_are_taken_once_and_cropped(tmp_path: Path) -> None:
     (origin,) = taken(tmp_path)
     assert origin.package == "stamps"
     assert origin.path == "usr/stamps/again.png"
-    found = np.asarray(Image.open(tmp_path / "set" / origin.file))
+    with Image.open(tmp_path / "set" / origin.file) as picture:
+        found = np.asarray(picture)
     assert found.shape[0] < 90
     assert found[..., 3].max() == 255
 
@@ -71,13 +72,15 @@ def test_sheets_are_taken_apart(tmp_path: Path) -> None:
 def test_large_backgrounds_are_made_smaller(tmp_path: Path) -> None:
     write(tmp_path / "files/a.png", np.zeros((200, 2000, 3), np.uint8))
     (origin,) = taken(tmp_path, Package("land", "land", "CC0", ("*.png",), use="backgrounds"))
-    assert Image.open(tmp_path / "set" / origin.file).size == (1280, 128)
+    with Image.open(tmp_path / "set" / origin.file) as found:
+        assert found.size == (1280, 128)
 
 
 def test_sources_name_every_file(tmp_path: Path) -> None:
     origin = Origin("a.webp", "stamps", "1.0", "usr/a.png", "GPL-2", "cutouts")
     write_sources(tmp_path / "SOURCES.csv", [origin])
-    (row,) = csv.DictReader((tmp_path / "SOURCES.csv").open())
+    lines = (tmp_path / "SOURCES.csv").read_text(encoding="utf-8").splitlines()
+    (row,) = csv.DictReader(lines)
     assert (row["file"], row["licence"]) == ("a.webp", "GPL-2")
 
 
