@@ -28,7 +28,7 @@ def measured(name, clips):
     for clip in clips:
         results.append(measure_clip(matter, clip))
         mad = sum(results[-1].frames["mad"]) / len(clip.images)
-        print(f"{name} {clip.name}: MAD {mad:.1f}", file=sys.stderr)
+        print(f"{name} {clip.name}: MAD {mad:.1f}", file=sys.stderr, flush=True)
     frames = sum(len(clip.images) for clip in clips)
     return by_category(results), sum(result.seconds for result in results) / frames
 
