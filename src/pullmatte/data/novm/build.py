@@ -22,6 +22,7 @@ from pullmatte.data.novm.categories import (
     CATEGORIES,
     CLIPS_PER_CATEGORY,
     OWN,
+    Object,
     licence_of,
     objects_of,
 )
@@ -68,43 +69,18 @@ def build_novm_free(
         WriteError: A file can't be written.
     """
     _check(out, size, frames)
-    every = list_grounds(backgrounds) if backgrounds else []
-    held = [each for each in every if is_held_out(each.name)] or every
-    order = np.random.default_rng(HELD_OUT_SEEDS[-1]).permutation(len(held))
-    grounds = [held[at] for at in order]
+    grounds = _held_out_grounds(backgrounds)
     plan = [(name, at) for at in range(CLIPS_PER_CATEGORY) for name in CATEGORIES][:clips]
     objects = {name: objects_of(name, cutouts) for name in dict(plan)}
     records = []
     for done, (category, at) in enumerate(plan, 1):
         seed = HELD_OUT_SEEDS[list(CATEGORIES).index(category) * SEEDS_PER_CATEGORY + at]
-        rng, shown = np.random.default_rng(seed), objects[category][at]
         ground = grounds[done // 2 % len(grounds)] if grounds and (done + at) % 2 else None
-        looks = staged(
-            shown.design,
-            frames,
-            size,
-            rng,
-            crossing=shown.crossing,
-            filling=shown.filling,
-            speed=shown.speed,
+        folder = out / f"{category}_{at:02d}"
+        record = _build_clip(
+            folder, category, objects[category][at], ground, seed, frames, size, foregrounds
         )
-        # A generator of its own: the object stays as it is when the background changes.
-        below = _below(ground, frames, size, np.random.default_rng([seed, 1]))
-        name = f"{category}_{at:02d}"
-        count = write_clip(out / name, looks, below, foregrounds=foregrounds)
-        licences = (shown.licence, licence_of(ground.path) if ground else OWN)
-        records.append(
-            ClipRecord(
-                name,
-                category,
-                shown.source,
-                ground.name if ground else "procedural",
-                licences,
-                seed,
-                count,
-                shown.opacity,
-            )
-        )
+        records.append(record)
         if progress:
             progress(done, len(plan))
     write_manifest(out, "novm-free", size, records)
@@ -170,6 +146,43 @@ def build_novm(
             progress(at + 1, len(shots))
     write_manifest(out, "novm", size, records)
     return records
+
+
+def _held_out_grounds(folder: Path | None) -> list[Ground]:
+    """List a folder's held-out backgrounds, or all if none is, in an order of their own."""
+    every = list_grounds(folder) if folder else []
+    held = [each for each in every if is_held_out(each.name)] or every
+    order = np.random.default_rng(HELD_OUT_SEEDS[-1]).permutation(len(held))
+    return [held[at] for at in order]
+
+
+def _build_clip(
+    folder: Path,
+    category: str,
+    shown: Object,
+    ground: Ground | None,
+    seed: int,
+    frames: int,
+    size: Size,
+    foregrounds: bool,
+) -> ClipRecord:
+    looks = staged(
+        shown.design,
+        frames,
+        size,
+        np.random.default_rng(seed),
+        crossing=shown.crossing,
+        filling=shown.filling,
+        speed=shown.speed,
+    )
+    # A generator of its own: the object stays as it is when the background changes.
+    below = _below(ground, frames, size, np.random.default_rng([seed, 1]))
+    count = write_clip(folder, looks, below, foregrounds=foregrounds)
+    licences = (shown.licence, licence_of(ground.path) if ground else OWN)
+    back = ground.name if ground else "procedural"
+    return ClipRecord(
+        folder.name, category, shown.source, back, licences, seed, count, shown.opacity
+    )
 
 
 def _check(out: Path, size: Size, frames: int) -> None:
