@@ -1,6 +1,7 @@
 """The loop: learns, goes on bit by bit, shares a batch, stops on what is no number."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,23 @@ def test_two_processes_have_the_losses_of_one(tiny, tmp_path, on_two) -> None:
     assert two == pytest.approx(one, rel=1e-5)
     mine, theirs = weights_of(tmp_path / "run"), weights_of(on_two / "probe")
     assert all(torch.allclose(mine[name], theirs[name], atol=1e-5) for name in mine)
+
+
+def test_spread_weights_have_the_losses_of_whole_ones(tiny, on_two) -> None:
+    for name in tiny.SHARDED:
+        spread, whole = tiny.losses_of(on_two / "sharded" / name), tiny.losses_of(on_two / name)
+        assert spread == pytest.approx(whole, rel=1e-3), name
+    mine, theirs = weights_of(on_two / "sharded" / "probe"), weights_of(on_two / "probe")
+    assert all(torch.allclose(mine[name], theirs[name], atol=1e-5) for name in theirs)
+
+
+def test_one_process_goes_on_with_what_two_had_spread(tiny, on_two, tmp_path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(on_two / "sharded" / "probe", run)
+    shutil.rmtree(list_checkpoints(run)[-1])
+    assert list_checkpoints(run)[-1].name == "step-00000003"
+    train(tiny.make_probe(**tiny.ON_TWO["probe"]), run, resume=True, cpu=True)
+    assert tiny.losses_of(run) == pytest.approx(tiny.losses_of(on_two / "probe"), rel=1e-4)
 
 
 def test_accumulated_parts_have_the_losses_of_a_whole(tiny, tmp_path) -> None:

@@ -1,6 +1,7 @@
 """Recipes at a size for tests, and, run as a program, one of two processes that train them."""
 
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -203,12 +204,14 @@ MAKERS = {
 }
 ON_TWO: dict[str, dict[str, Any]] = {
     "probe": {"dropout": 0.0, "average": 0.9},
-    "mam2": {"frames": 2, "images": 2, "batch": 2, "steps": 3},
-    "sdmatte": {"steps": 3},
-    "mematte": {"steps": 3},
+    "mam2": {"frames": 2, "images": 2, "batch": 2, "steps": 2},
+    "sdmatte": {"steps": 2},
+    "mematte": {"steps": 2},
     "litesdmatte": {"steps": 3},
 }
 """What two processes train, all in one launch: most of its time is spent on starting them."""
+SHARDED = {"probe": "Conv2d"}
+"""What of it they train by FSDP, too, and which layers are spread."""
 
 
 def losses_of(folder: Path) -> list[float]:
@@ -266,9 +269,14 @@ def scatter(module: nn.Module, seed: int, scale: float = 1.0) -> None:
 
 
 def main() -> None:
-    """Train everything of `ON_TWO` in folders below the one given."""
+    """Train everything of `ON_TWO` in folders below the one given, and some of it by FSDP."""
     for name, changes in ON_TWO.items():
         train(MAKERS[name](**changes), Path(sys.argv[1]) / name, cpu=True)
+    os.environ["ACCELERATE_USE_FSDP"] = "true"
+    for name, layers in SHARDED.items():
+        os.environ["FSDP_TRANSFORMER_CLS_TO_WRAP"] = layers
+        changes = ON_TWO[name] | {"checkpoint_every": 3}
+        train(MAKERS[name](**changes), Path(sys.argv[1]) / "sharded" / name, cpu=True)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from pullmatte.train.shards import own_part
+
 _GROWTH = 10
 
 
@@ -37,7 +39,7 @@ class AverageWeights:
     def load(self, values: Mapping[str, Tensor]) -> None:
         """Take over a saved average."""
         for name, value in self.values.items():
-            value.copy_(values[name])
+            value.copy_(own_part(values[name], value))
 
     @contextmanager
     def in_place(self) -> Iterator[None]:

@@ -12,11 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from pullmatte.errors import MissingDependency, PullmatteError
+from pullmatte.train import shards
 from pullmatte.train.averages import AverageWeights
 from pullmatte.train.draws import seed_of
 from pullmatte.train.settings import LoopSettings
 
 _PREFIX = "network."
+_TINY = 1e-6
 
 
 class Devices:
@@ -52,20 +54,21 @@ class Devices:
         self.count: int = self._accelerator.num_processes
         self.rank: int = self._accelerator.process_index
         self.device: torch.device = self._accelerator.device
-        self.sharded: bool = getattr(self._accelerator.state, "fsdp_plugin", None) is not None
+        self.sharded: bool = self.count > 1 and shards.is_asked()
 
     @property
     def is_main(self) -> bool:
         """Whether this process writes."""
         return self.rank == 0
 
-    def spread(
-        self, stepper: nn.Module, optimiser: torch.optim.Optimizer
-    ) -> tuple[nn.Module, torch.optim.Optimizer]:
-        """Put a network and its optimiser where they belong."""
-        if self.count == 1 and not self.sharded:
-            return stepper.to(self.device), optimiser
-        found: tuple[nn.Module, Any] = self._accelerator.prepare(stepper, optimiser)
+    def spread(self, stepper: nn.Module) -> nn.Module:
+        """Put a network where it belongs; the optimiser is made of its weights after that."""
+        stepper = stepper.to(self.device)
+        if self.sharded:
+            return shards.shard(stepper)
+        if self.count == 1:
+            return stepper
+        found: nn.Module = self._accelerator.prepare(stepper)
         return found
 
     def parts_of(self, step: int, settings: LoopSettings) -> list[range]:
@@ -86,7 +89,9 @@ class Devices:
 
     def unsynchronised(self, stepper: nn.Module, *, last: bool) -> AbstractContextManager[None]:
         """Hold gradients back from other processes until a step's last part."""
-        if last or self.count == 1:
+        if self.sharded:
+            shards.synchronise(stepper, last=last)
+        if last or self.count == 1 or self.sharded:
             return nullcontext()
         held: AbstractContextManager[None] = self._accelerator.no_sync(stepper)
         return held
@@ -120,24 +125,21 @@ class Devices:
 
     def shorten(self, stepper: nn.Module, longest: float) -> Tensor:
         """Shorten all gradients to a length, 0 for not at all, and return what it was before."""
-        weights = [value for value in stepper.parameters() if value.grad is not None]
-        limit = longest if longest > 0 else float("inf")
-        if self.sharded:
-            norm = self._accelerator.clip_grad_norm_(stepper.parameters(), limit)
-            return torch.as_tensor(getattr(norm, "full_tensor", lambda: norm)())
-        if not longest:
-            return torch.nn.utils.get_total_norm([v.grad for v in weights if v.grad is not None])
-        return torch.nn.utils.clip_grad_norm_(weights, limit)
+        slopes = [value.grad for value in stepper.parameters() if value.grad is not None]
+        length = shards.length_of(torch.nn.utils.get_total_norm(slopes))
+        if longest > 0:
+            shorter = (longest / (length + _TINY)).clamp(max=1)
+            for slope in slopes:
+                slope.mul_(shorter)
+        return length
 
     def state(self, stepper: nn.Module) -> dict[str, Tensor]:
         """Return the network's whole state dict; all processes must ask, the main one gets it."""
-        if not self.sharded:
-            whole: Mapping[str, Tensor] = self._accelerator.unwrap_model(stepper).state_dict()
-        else:
-            whole = self._accelerator.get_state_dict(stepper)
+        plain = stepper if self.sharded else self._accelerator.unwrap_model(stepper)
+        state: Mapping[str, Tensor] = plain.state_dict()
         return {
-            name.removeprefix(_PREFIX): value
-            for name, value in whole.items()
+            name.removeprefix(_PREFIX): shards.whole(value)
+            for name, value in state.items()
             if name.startswith(_PREFIX)
         }
 

@@ -28,6 +28,7 @@ from pullmatte.train.logs import Logs, Means
 from pullmatte.train.recipe import Recipe, Stepper, moved
 from pullmatte.train.schedule import rate_share
 from pullmatte.train.settings import LoopSettings
+from pullmatte.train.shards import load_optimiser, load_weights, whole
 from pullmatte.train.stops import stop
 
 MODEL = "model"
@@ -141,13 +142,13 @@ def begin(recipe: Recipe, *, cpu: bool = False) -> Run:
     devices.parts_of(0, settings)
     for helper in recipe.helpers:
         helper.to(devices.device).eval().requires_grad_(False)
+    stepper = devices.spread(Stepper(recipe))
     groups = [{"lr": settings.learning_rate, **group} for group in recipe.parameter_groups()]
     optimiser: torch.optim.Optimizer = torch.optim.AdamW(
         groups, betas=(settings.beta1, settings.beta2)
     )
     for group in optimiser.param_groups:
         group["largest_rate"] = group["lr"]
-    stepper, optimiser = devices.spread(Stepper(recipe), optimiser)
     average = AverageWeights(recipe.network, settings.average) if settings.average else None
     return Run(recipe, devices, stepper, optimiser, average)
 
@@ -230,7 +231,7 @@ def take_step(
     length = devices.shorten(stepper, settings.clip)
     terms = means.tensors()
     if not bool(torch.isfinite(devices.mean(terms["total"]) + length)):
-        again = lambda items: run.recipe.losses(moved(items, devices.device))  # noqa: E731
+        again = None if devices.sharded else run.recipe.losses
         raise stop(folder, run.step, run.recipe.network, parts, again)
     run.optimiser.step()
     run.optimiser.zero_grad(set_to_none=True)
@@ -260,10 +261,10 @@ def keep(run: Run, folder: Path) -> None:
     weights = {k: v for k, v in run.devices.state(run.stepper).items() if k in changing}
     average = {}
     if run.average is not None:
-        whole = run.devices.averaged(run.stepper, run.average)
-        average = {k: v for k, v in whole.items() if k in changing}
+        averaged = run.devices.averaged(run.stepper, run.average)
+        average = {k: v for k, v in averaged.items() if k in changing}
+    optimiser = whole(run.optimiser.state_dict())
     if run.devices.is_main:
-        optimiser = run.optimiser.state_dict()
         save_checkpoint(
             folder, Checkpoint(run.step, weights, average, optimiser), run.recipe.settings.keep
         )
@@ -276,8 +277,8 @@ def restore(run: Run, checkpoint: Path) -> None:
     network = run.recipe.network
     missing = _changing(network) - set(known.weights)
     assert not missing, f"checkpoint without {sorted(missing)[:3]}: the network has changed"
-    network.load_state_dict(dict(known.weights), strict=False)
-    run.optimiser.load_state_dict(dict(known.optimiser))
+    load_weights(network, known.weights)
+    load_optimiser(run.optimiser, known.optimiser)
     if run.average is not None:
         run.average.load(known.average)
     run.step = known.step

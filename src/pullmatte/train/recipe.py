@@ -60,13 +60,19 @@ class Recipe(Protocol):
 
 
 class Stepper(nn.Module):
-    """A recipe as one module with one forward pass, which is what can be spread over devices."""
+    """A recipe as one module with one forward pass, which is what can be spread over devices.
+
+    Attributes:
+        touches_all: Whether each weight gets a gradient, if only of 0. FSDP needs it, since
+            processes must agree on which do, and each may have been asked with other prompts.
+    """
 
     def __init__(self, recipe: Recipe) -> None:
         """Take a recipe; its network is this module's only child."""
         super().__init__()
         self.network = recipe.network
         self._recipe = recipe
+        self.touches_all = False
 
     def forward(self, items: Sequence[Any] | None) -> dict[str, Tensor]:
         """Return the losses of items, or without items the panels."""
@@ -74,7 +80,18 @@ class Stepper(nn.Module):
         with torch.autocast(
             device.type, torch.bfloat16, enabled=self._recipe.settings.precision == "bfloat16"
         ):
-            return self._recipe.panels() if items is None else self._recipe.losses(items)
+            if items is None:
+                return self._recipe.panels()
+            losses = self._recipe.losses(items)
+        if self.touches_all:
+            losses = {**losses, "total": losses["total"] + self._nothing()}
+        return losses
+
+    def _nothing(self) -> Tensor:
+        """Return a 0 that hangs on each weight that isn't spread at the moment."""
+        weights = [value for value in self.network.parameters() if value.requires_grad]
+        here = [value for value in weights if not hasattr(value, "placements")]
+        return torch.stack([0 * value.sum() for value in here]).sum()
 
 
 def decayed_groups(network: nn.Module, settings: LoopSettings) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from pullmatte.errors import PullmatteError
 from pullmatte.train.checkpoints import write_json
+from pullmatte.train.recipe import moved
 
 
 class NotANumber(PullmatteError):
@@ -21,7 +22,7 @@ def stop(
     step: int,
     network: nn.Module,
     parts: Sequence[tuple[range, Sequence[Any]]],
-    losses: Callable[[Sequence[Any]], Mapping[str, Tensor]],
+    losses: Callable[[Sequence[Any]], Mapping[str, Tensor]] | None,
 ) -> NotANumber:
     """Find out where it went wrong, save the batch, and make the error.
 
@@ -30,24 +31,27 @@ def stop(
         step: Steps that were done before this one.
         network: With gradients as the step left them.
         parts: Numbers and items of this process.
-        losses: Gives an item's losses anew.
+        losses: Gives an item's losses anew; None where weights are spread and it can't.
 
     Returns:
         The error, with one line that says where.
     """
-    for numbers, items in parts:
+    device = next(network.parameters()).device
+    for numbers, items in parts if losses is not None else ():
         for number, item in zip(numbers, items, strict=True):
+            assert losses is not None
             with torch.no_grad(), _watching(network) as odd:
-                terms = {name: float(value) for name, value in losses([item]).items()}
+                found = losses(moved([item], device))
+            terms = {name: float(value) for name, value in found.items()}
             wrong = [name for name, value in terms.items() if not _is_number(value)]
             if wrong:
                 where = f"loss {wrong[0]!r} of item {number} is {terms[wrong[0]]}"
                 first = f"; first so after layer {odd[0]!r}" if odd else ""
                 return _report(run, step, where + first, parts, {"item": number, "terms": terms})
     slopes = {n: v.grad for n, v in network.named_parameters() if v.grad is not None}
-    bad = [name for name, slope in slopes.items() if not bool(torch.isfinite(slope).all())]
-    where = f"the gradient of {bad[0]!r} and {len(bad) - 1} more" if bad else "the summed loss"
-    return _report(run, step, f"{where} is no number, each loss is one", parts, {"gradients": bad})
+    bad = [name for name, slope in slopes.items() if not _all_numbers(slope)]
+    where = f"the gradient of {bad[0]!r} and {len(bad) - 1} more" if bad else "a loss"
+    return _report(run, step, f"{where} is no number", parts, {"gradients": bad})
 
 
 def _report(
@@ -96,6 +100,11 @@ def _watcher(name: str, odd: list[str]) -> Callable[[nn.Module, Any, Any], None]
             odd.append(name)
 
     return watch
+
+
+def _all_numbers(slope: Tensor) -> bool:
+    own = slope.to_local() if hasattr(slope, "to_local") else slope
+    return bool(torch.isfinite(own).all())
 
 
 def _is_number(value: float) -> bool:
