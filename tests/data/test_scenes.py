@@ -7,7 +7,8 @@ import pytest
 
 from pullmatte.data.cutouts import StoredCutout
 from pullmatte.data.moving_scenes import ClipScenes, ClipSettings
-from pullmatte.data.scenes import SceneSettings, SceneSource, placement
+from pullmatte.data.scenes import SceneSettings, SceneSource, placement, procedural_makers
+from pullmatte.errors import DatasetError, PullmatteError
 
 SETTINGS = SceneSettings(size_px=64, seed=3)
 
@@ -86,3 +87,19 @@ def test_objects_of_clips_do_move() -> None:
     clips = ClipScenes(cutouts(), grounds(), ClipSettings(scenes=SETTINGS, reach=0.3))
     moved = [np.abs(np.diff(clips.clip(n).alphas, axis=0)).max() for n in range(6)]
     assert max(moved) > 0.5
+
+
+def test_nothing_to_compose_is_told() -> None:
+    with pytest.raises(DatasetError, match="0 cut-outs, 0 makers and 1 backgrounds"):
+        SceneSource([], grounds(), SETTINGS)
+
+
+def test_scenes_can_be_made_of_procedural_things_alone() -> None:
+    makers = procedural_makers(["toy", "cushion"], 40, 64)
+    made = SceneSource([], grounds(), SETTINGS, makers=makers)
+    assert {made.sample(n).name.split()[0] for n in range(12)} == {"toy", "cushion"}
+
+
+def test_unknown_kind_is_told_at_once() -> None:
+    with pytest.raises(PullmatteError, match="no-such"):
+        procedural_makers(["no-such"], 40, 64)

@@ -22,9 +22,11 @@ from pullmatte.data.compositing import (
     placed,
     shadowed,
 )
-from pullmatte.data.cutouts import Bytes, StoredCutout
+from pullmatte.data.cutouts import Bytes, StoredCutout, stored
 from pullmatte.data.degradation import degraded
+from pullmatte.data.procedural import make
 from pullmatte.data.samples import MattingSample
+from pullmatte.errors import DatasetError
 
 Maker = Callable[[np.random.Generator], StoredCutout]
 """Makes a new cut-out from random numbers."""
@@ -85,7 +87,15 @@ class SceneSource:
             backgrounds: `H W 3`.
             settings: How they are made.
             makers: Of procedural cut-outs; without any `made_chance` has no effect.
+
+        Raises:
+            DatasetError: If there is no background, or nothing to put on it.
         """
+        if not backgrounds or not (cutouts or makers):
+            raise DatasetError(
+                f"scenes of {len(cutouts)} cut-outs, {len(makers)} makers and {len(backgrounds)} "
+                "backgrounds: give a background and a cut-out or a maker"
+            )
         self.settings = settings
         self._backgrounds = backgrounds
         self._makers = makers
@@ -94,7 +104,7 @@ class SceneSource:
             self._by_kind.setdefault(each.kind, []).append(each)
         self._kinds = sorted(self._by_kind)
         weights = np.sqrt([len(self._by_kind[kind]) for kind in self._kinds])
-        self._weights = weights / weights.sum()
+        self._weights = weights / max(float(weights.sum()), 1e-9)
 
     def sample(self, number: int) -> MattingSample:
         """Return the scene of a number: the same each time."""
@@ -129,7 +139,7 @@ class SceneSource:
 
     def draw_cutout(self, rng: np.random.Generator) -> StoredCutout:
         """Draw a cut-out, or make one, in colours of its own."""
-        if self._makers and rng.random() < self.settings.made_chance:
+        if self._makers and (not self._kinds or rng.random() < self.settings.made_chance):
             found = self._makers[int(rng.integers(len(self._makers)))](rng)
         else:
             kind = self._kinds[rng.choice(len(self._kinds), p=self._weights)]
@@ -276,3 +286,25 @@ def shape_mask(size_px: int, rng: np.random.Generator) -> Floats:
     points = rng.uniform(-0.4, 1.4, (count, 2)) * size_px
     cv2.fillConvexPoly(mask, cv2.convexHull(points.astype(np.int32)), 255, cv2.LINE_AA)
     return mask.astype(np.float32) / np.float32(255)
+
+
+def procedural_makers(
+    kinds: Sequence[str], least_px: int, greatest_px: int
+) -> list[Callable[[np.random.Generator], StoredCutout]]:
+    """Return a maker for each of the named kinds of `procedural`, of sizes between two.
+
+    Args:
+        kinds: Their names; one that is named twice is made twice as often.
+        least_px: Least side of what is made.
+        greatest_px: Its greatest side.
+
+    Raises:
+        PullmatteError: If there is no such kind.
+    """
+
+    def maker(kind: str) -> Callable[[np.random.Generator], StoredCutout]:
+        return lambda rng: stored(make(kind, int(rng.integers(least_px, greatest_px + 1)), rng))
+
+    for kind in kinds:
+        make(kind, least_px, np.random.default_rng(0))
+    return [maker(kind) for kind in kinds]

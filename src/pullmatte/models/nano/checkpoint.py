@@ -91,6 +91,8 @@ def save_networks(network: MAM2Network, matter: MatterNetwork, folder: Path) -> 
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {**_named(network, PROMPTER), **_named(matter, MATTER)}
     save_file(tensors, folder / f"{TENSORS}.part")
+    # It writes for the owner alone; what is installed must be readable by all.
+    (folder / f"{TENSORS}.part").chmod(0o644)
     (folder / f"{TENSORS}.part").replace(folder / TENSORS)
     total = hashlib.sha256((folder / TENSORS).read_bytes()).hexdigest()
     manifest = {"model": "nano", "dtype": "float16", "files": {TENSORS: total}}
