@@ -91,7 +91,8 @@ class Stepper(nn.Module):
         """Return a 0 that hangs on each weight that isn't spread at the moment."""
         weights = [value for value in self.network.parameters() if value.requires_grad]
         here = [value for value in weights if not hasattr(value, "placements")]
-        return torch.stack([0 * value.sum() for value in here]).sum()
+        start = torch.zeros((), device=weights[0].device)
+        return torch.stack([start, *(0 * value.sum() for value in here)]).sum()
 
 
 def decayed_groups(network: nn.Module, settings: LoopSettings) -> list[dict[str, Any]]:
