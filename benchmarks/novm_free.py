@@ -61,7 +61,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         if options.folder is None:
             options.folder = Path(temporary) / "set"
-            build_novm_free(options.folder, size=(256, 144), frames=8, clips=10)
+            build_novm_free(options.folder, size=(256, 144), frames=8, clips=options.clips or 10)
         report(options)
     return 0
 
