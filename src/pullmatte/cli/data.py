@@ -157,3 +157,30 @@ def _report(records: "list[ClipRecord]", out: Path, *, quiet: bool) -> None:
         return
     total = sum(record.frames for record in records)
     console.say(f"pullmatte: {len(records)} clips, {total} frames in {out}")
+
+
+@app.command("art")
+def art_command(
+    out: Out,
+    package: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--package",
+            metavar="NAME",
+            help="Only this Debian package; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    quiet: o.Quiet = False,
+) -> None:
+    """Fetch free art from Debian packages: the cut-outs and backgrounds that nano learns from."""
+    from pullmatte.data.free_art import PACKAGES, fetch_art
+
+    known = {each.name: each for each in PACKAGES}
+    unknown = sorted(set(package or ()) - set(known))
+    if unknown:
+        raise PullmatteError(f"--package {unknown[0]!r}: known are {', '.join(known)}")
+    chosen = [known[name] for name in package or known]
+    found = fetch_art(out, chosen, tell=lambda line: None if quiet else console.say(line))
+    if not quiet:
+        console.say(f"pullmatte: wrote {len(found)} pictures, and SOURCES.csv, to {out}")

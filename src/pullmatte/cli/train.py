@@ -25,10 +25,13 @@ PASSED_ON: dict[str, Any] = {
 def train_command(context: typer.Context) -> int:
     """Train or tune a model; see 'pullmatte train --help'."""
     try:
+        from pullmatte.cli.train_nano import add_verbs
         from pullmatte.cli.train_verbs import app
     except ImportError as error:
         raise MissingDependency(
             f"training lacks {error.name}: pip install 'pullmatte[train]'"
         ) from error
+    if "nano" not in {each.name for each in app.registered_commands}:
+        add_verbs()
     found = app(context.args, prog_name="pullmatte train", standalone_mode=False)
     return int(found or 0)

@@ -232,14 +232,22 @@ def add_verb(name: str, settings: LoopSettings, make: Callable[..., Recipe], pur
         told = read_flags(settings, given)
         how = How(run, resume, dry_run, cpu, as_json, quiet)
         wanted = Wanted(seed=told.seed, opacity=_as_opacity(opacity), backgrounds=backgrounds)
-        return _run(make(told, Given(start, teacher, data, wanted)), how)
+        return run_recipe(make(told, Given(start, teacher, data, wanted)), how)
 
-    _register(name, verb, flags_of(settings), purpose)
+    register(name, verb, flags_of(settings), purpose)
 
 
-def _register(
+def register(
     name: str, verb: Callable[..., int], flags: list[inspect.Parameter], purpose: str
 ) -> None:
+    """Add a verb; what it calls ``given`` becomes flags.
+
+    Args:
+        name: What it is called.
+        verb: What it does; returns the exit code.
+        flags: What ``given`` may hold.
+        purpose: One line for the help.
+    """
     own = [p for p in inspect.signature(verb).parameters.values() if p.name != "given"]
     own = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
     verb.__signature__ = inspect.Signature([*own, *flags])  # type: ignore[attr-defined]
@@ -265,11 +273,15 @@ def _finetune(
 ) -> int:
     told = read_flags(tuning_settings(starting.model_of(start)), given)
     how = How(run, resume, dry_run, cpu, as_json, quiet)
-    return _run(tune(start, frames, told, _as_opacity(opacity)), how)
+    return run_recipe(tune(start, frames, told, _as_opacity(opacity)), how)
 
 
-def _run(recipe: Recipe, how: How) -> int:
-    """Run a recipe, or try it, and tell."""
+def run_recipe(recipe: Recipe, how: How) -> int:
+    """Run a recipe, or try it, and tell.
+
+    Returns:
+        The exit code.
+    """
     if how.dry:
         _tell_estimate(dry_run(recipe, cpu=how.cpu), as_json=how.as_json)
         return 0
@@ -306,7 +318,7 @@ add_verb("mematte", MEMatteSettings(), _mematte, "Its second stage: MEMatte, by 
 add_verb("sdmatte", PAPER, _sdmatte, "SDMatte, as its paper says.")
 add_verb("sdmatte-released", RELEASED, _sdmatte, "SDMatte, as its released configs say.")
 add_verb("litesdmatte", LITE, _litesdmatte, "LiteSDMatte, by SDMatte as its teacher.")
-_register(
+register(
     "finetune",
     _finetune,
     flags_of(LoopSettings(), told=False),

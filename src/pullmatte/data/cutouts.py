@@ -1,6 +1,6 @@
 """Folders of cut-outs and of backgrounds, held in memory for composing scenes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,18 +38,26 @@ class StoredCutout:
     opacity: SampleOpacity
 
 
-def read_cutouts(folder: Path, *, side_px: int = CUTOUT_SIDE_PX) -> list[StoredCutout]:
+def read_cutouts(
+    folder: Path,
+    *,
+    side_px: int = CUTOUT_SIDE_PX,
+    leave: Callable[[Path], bool] = lambda path: False,
+) -> list[StoredCutout]:
     """Read every picture with an alpha channel below a folder, in the order of their names.
 
     Args:
         folder: its first level of folders names the kinds.
         side_px: larger ones are made smaller, premultiplied.
+        leave: says of a file whether it is left alone.
 
     Raises:
         DatasetError: If there is none, or one can't be read or has no alpha channel.
     """
     found = []
     for path in _pictures(folder):
+        if leave(path):
+            continue
         rgba = _shrunk(_read(path, "RGBA"), side_px)
         extent = cv2.boundingRect((rgba[..., 3] > 2).astype(np.uint8))
         left, top, width, height = extent
@@ -66,17 +74,24 @@ def read_cutouts(folder: Path, *, side_px: int = CUTOUT_SIDE_PX) -> list[StoredC
     return found
 
 
-def read_backgrounds(folder: Path, *, side_px: int = BACKGROUND_SIDE_PX) -> list[Bytes]:
+def read_backgrounds(
+    folder: Path,
+    *,
+    side_px: int = BACKGROUND_SIDE_PX,
+    leave: Callable[[Path], bool] = lambda path: False,
+) -> list[Bytes]:
     """Read every picture below a folder, `H W 3` uint8, in the order of their names.
 
     Args:
         folder: where they are.
         side_px: larger ones are made smaller.
+        leave: says of a file whether it is left alone.
 
     Raises:
         DatasetError: If there is none, or one can't be read.
     """
-    found = [_smaller(_read(path, "RGB"), side_px) for path in _pictures(folder)]
+    paths = [path for path in _pictures(folder) if not leave(path)]
+    found = [_smaller(_read(path, "RGB"), side_px) for path in paths]
     if not found:
         raise DatasetError(f"{folder}: no pictures in it; give photos without a salient object")
     return found

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from glob import escape
 from pathlib import Path
 from typing import Literal
 
@@ -238,16 +239,18 @@ def sift(
             if digest in seen:
                 continue
             seen.add(digest)
-            name = f"{path.stem[:60]}_{digest[:8]}{f'_{part}' if package.sheets else ''}"
             suffix = ".webp" if package.use == "cutouts" else ".jpg"
-            how = (
-                {"lossless": True, "exact": True, "method": 0}
-                if suffix == ".webp"
-                else {"quality": 92}
-            )
-            Pictures.fromarray(picture).save(target / f"{name}{suffix}", **how)
+            name = path.stem[:60] + (f"_{part}" if package.sheets else "")
+            # Numbers tell namesakes apart: `held_out` keeps them on the same side.
+            taken = sum(1 for _ in target.glob(f"{escape(name)}*{suffix}"))
+            name += f"_{taken + 1}" if (target / f"{name}{suffix}").exists() else ""
+            file = target / f"{name}{suffix}"
+            if package.use == "cutouts":
+                Pictures.fromarray(picture).save(file, lossless=True, exact=True, method=0)
+            else:
+                Pictures.fromarray(picture).save(file, quality=92)
             yield Origin(
-                (target / f"{name}{suffix}").relative_to(folder).as_posix(),
+                file.relative_to(folder).as_posix(),
                 package.name,
                 version,
                 shown,

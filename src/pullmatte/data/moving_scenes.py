@@ -4,7 +4,7 @@ Objects and camera move smoothly, at first hardly, sometimes far; objects bend a
 before each other, leave the picture and come back.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import cv2
@@ -77,11 +77,14 @@ class ClipScenes:
         settings: ClipSettings,
         *,
         makers: Sequence[Maker] = (),
+        favoured: Mapping[str, float] | None = None,
     ) -> None:
         """Take what clips are made of; arguments as for `SceneSource`."""
         self.settings = settings
         self._backgrounds = backgrounds
-        self._stills = SceneSource(cutouts, backgrounds, settings.scenes, makers=makers)
+        self._stills = SceneSource(
+            cutouts, backgrounds, settings.scenes, makers=makers, favoured=favoured
+        )
 
     def clip(self, number: int) -> MattingClip:
         """Return the clip of a number: the same each time."""

@@ -5,7 +5,7 @@ or are cut by its edge, others of the same kind beside them, others before them,
 plain grounds, shadows, and pictures in which what was pointed at isn't there.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -24,7 +24,7 @@ from pullmatte.data.compositing import (
 )
 from pullmatte.data.cutouts import Bytes, StoredCutout, stored
 from pullmatte.data.degradation import degraded
-from pullmatte.data.procedural import make
+from pullmatte.data.procedural import KINDS, make
 from pullmatte.data.samples import MattingSample
 from pullmatte.errors import DatasetError
 
@@ -79,6 +79,7 @@ class SceneSource:
         settings: SceneSettings,
         *,
         makers: Sequence[Maker] = (),
+        favoured: Mapping[str, float] | None = None,
     ) -> None:
         """Take what scenes are made of.
 
@@ -87,6 +88,7 @@ class SceneSource:
             backgrounds: `H W 3`.
             settings: How they are made.
             makers: Of procedural cut-outs; without any `made_chance` has no effect.
+            favoured: Kinds that count as if there were so many times more of them.
 
         Raises:
             DatasetError: If there is no background, or nothing to put on it.
@@ -103,7 +105,8 @@ class SceneSource:
         for each in cutouts:
             self._by_kind.setdefault(each.kind, []).append(each)
         self._kinds = sorted(self._by_kind)
-        weights = np.sqrt([len(self._by_kind[kind]) for kind in self._kinds])
+        more = favoured or {}
+        weights = np.sqrt([len(self._by_kind[k]) * more.get(k, 1.0) for k in self._kinds])
         self._weights = weights / max(float(weights.sum()), 1e-9)
 
     def sample(self, number: int) -> MattingSample:
@@ -305,6 +308,6 @@ def procedural_makers(
     def maker(kind: str) -> Callable[[np.random.Generator], StoredCutout]:
         return lambda rng: stored(make(kind, int(rng.integers(least_px, greatest_px + 1)), rng))
 
-    for kind in kinds:
-        make(kind, least_px, np.random.default_rng(0))
+    for unknown in sorted(set(kinds) - set(KINDS)):
+        make(unknown, least_px, np.random.default_rng(0))
     return [maker(kind) for kind in kinds]

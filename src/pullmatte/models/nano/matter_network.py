@@ -110,5 +110,7 @@ class MatterNetwork(nn.Module):
         # It starts from what the near colours say. Not through a sigmoid: where they are sure and
         # wrong, its slope would be too small to learn from.
         found = hints[:, :1] + self.head(maps)
-        held = found.clamp(0, 1)
-        return held + _LEAK * (found - held) if self.training else held
+        held: Tensor = found.clamp(0, 1)
+        if self.training:
+            held = held + _LEAK * (found - held)
+        return held

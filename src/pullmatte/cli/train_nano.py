@@ -1,0 +1,109 @@
+"""The verbs of ``pullmatte train`` that make nano: its prompter, its memory, its matter."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pullmatte.cli.train_verbs import (
+    Cpu,
+    DryRun,
+    How,
+    Json,
+    Quiet,
+    Resume,
+    RunFolder,
+    flags_of,
+    read_flags,
+    register,
+    run_recipe,
+)
+from pullmatte.data.art_pool import Art, fine_scenes, moving_scenes, read_art, scenes
+from pullmatte.data.moving_scenes import ClipSettings
+from pullmatte.data.scenes import SceneSettings
+from pullmatte.train.nano import NanoRecipe, NanoSettings
+from pullmatte.train.nano_clips import NanoClipRecipe, NanoClipSettings
+from pullmatte.train.nano_matter import NanoMatterRecipe, NanoMatterSettings
+from pullmatte.train.nano_start import Networks, start_nano
+from pullmatte.train.recipe import Recipe
+from pullmatte.train.settings import LoopSettings
+
+SCENE_PX = 448
+"""Side of the scenes that the matter's crops are cut from."""
+
+ArtFolder = Annotated[
+    Path,
+    typer.Option("--art", metavar="FOLDER", help="What 'pullmatte data art' wrote."),
+]
+Start = Annotated[
+    str, typer.Option("--start", metavar="MODEL|FOLDER", help="A nano to start with.")
+]
+Afresh = Annotated[
+    bool,
+    typer.Option("--afresh", help="Of what is trained here keep only the trunk, else nothing."),
+]
+
+
+def _nano(settings: Any, art: Art, networks: Networks, size_px: int) -> Recipe:
+    source = scenes(art, SceneSettings(size_px, settings.seed, scale=(0.3, 1.7)))
+    return NanoRecipe(*networks, source, settings)
+
+
+def _clips(settings: Any, art: Art, networks: Networks, size_px: int) -> Recipe:
+    stills = SceneSettings(size_px, settings.seed, scale=(0.25, 1.3), least_seen=0.5)
+    source = moving_scenes(art, ClipSettings(scenes=replace(stills, occluder_chance=0.25)))
+    return NanoClipRecipe(*networks, source, settings)
+
+
+def _matter(settings: Any, art: Art, networks: Networks, size_px: int) -> Recipe:
+    stills = SceneSettings(
+        SCENE_PX,
+        settings.seed,
+        scale=(0.45, 1.9),
+        most_distractors=1,
+        made_chance=0.55,
+        absent_chance=0.0,
+        occluder_chance=0.05,
+        shadow_chance=0.2,
+    )
+    source = fine_scenes(art, stills)
+    network, matter = networks
+    return NanoMatterRecipe(matter, network, source, settings)
+
+
+def _add(
+    name: str,
+    settings: LoopSettings,
+    make: Callable[[Any, Art, Networks, int], Recipe],
+    purpose: str,
+) -> None:
+    def verb(
+        run: RunFolder,
+        art: ArtFolder,
+        start: Start = "nano",
+        afresh: Afresh = False,
+        size_px: Annotated[
+            int, typer.Option("--size", help="Side of the square in pixels, a multiple of 32.")
+        ] = 320,
+        resume: Resume = False,
+        dry_run: DryRun = False,
+        cpu: Cpu = False,
+        as_json: Json = False,
+        quiet: Quiet = False,
+        **given: Any,
+    ) -> int:
+        told = read_flags(settings, given)
+        networks = start_nano(start, size_px, afresh_seed=told.seed if afresh else None)
+        recipe = make(told, read_art(art), networks, size_px)
+        return run_recipe(recipe, How(run, resume, dry_run, cpu, as_json, quiet))
+
+    register(name, verb, flags_of(settings), purpose)
+
+
+def add_verbs() -> None:
+    """Add nano's verbs to ``pullmatte train``."""
+    _add("nano", NanoSettings(), _nano, "nano's prompter, on composed scenes.")
+    _add("nano-clips", NanoClipSettings(), _clips, "nano's memory, on composed clips.")
+    _add("nano-matter", NanoMatterSettings(), _matter, "nano's matter, on crops of scenes.")
