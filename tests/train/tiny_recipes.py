@@ -163,13 +163,14 @@ def make_sdmatte(**changes: Any) -> Recipe:
     return SDMatteRecipe(SDMatteNetwork(SDMATTE_TINY), Discs(), replace(settings, **changes))
 
 
-def make_litesdmatte(**changes: Any) -> Recipe:
+def make_litesdmatte(config: SDMatteConfig = LITE_TINY, **changes: Any) -> Recipe:
     torch.manual_seed(0)
     settings = SDMatteSettings(steps=4, batch=2, size_px=64, warmup=2, panel_every=0, log_every=1)
     teacher = SDMatteNetwork(SDMATTE_TINY)
-    student = SDMatteNetwork(LITE_TINY)
-    # Fresh, it gives the darkest grey, from which no gradient leads away.
-    student.codec.vae.decoder.layers[-1].bias.data.fill_(0.5)
+    student = SDMatteNetwork(config)
+    if config.autoencoder.kind == "tiny":
+        # Fresh, it gives the darkest grey, from which no gradient leads away.
+        student.codec.vae.decoder.layers[-1].bias.data.fill_(0.5)
     return LiteSDMatteRecipe(student, teacher, Discs(), replace(settings, **changes))
 
 
