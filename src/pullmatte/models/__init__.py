@@ -221,7 +221,7 @@ MODELS: dict[str, ModelSpec] = {
         matters=("mematte", "vitmatte", "classical"),
         devices=("cuda", "mps", "cpu"),
         files={
-            "model.safetensors": "",
+            "model.safetensors": "9436d3d3e53c2931834be95cc2214093c6811f366b5005e0fa72b670520d8c4e",
         },
         size_bytes=18_700_000,
         fingerprint=("prompter.prompt_maps.first.weight", "matter.head.weight"),
