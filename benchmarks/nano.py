@@ -35,6 +35,7 @@ from clips import machine
 import pullmatte as pm
 from pullmatte.models.classical.closed_form import solve_alpha
 from pullmatte.models.protocol import Memories
+from pullmatte.prompts import Prompt
 
 FLOORS = {"cold start": 4.0, "second prompt": 0.3, "tracked frame": 4.0, "matter": 0.5}
 GOALS = {"cold start": 2.5, "second prompt": 0.15, "tracked frame": 2.5, "matter": 0.5}
@@ -88,11 +89,19 @@ def cold_start(rounds: int) -> tuple[float, float]:
         pixels = np.rint(picture(1024, 1024)[..., ::-1] * 255).astype(np.uint8)
         cv2.imwrite(str(path), pixels)
         box = ",".join(f"{side:.0f}" for side in box_of(1024, 1024))
-        out = str(Path(name) / "out.png")
-        ours = [sys.executable, "-m", "pullmatte.cli.app", "image", str(path), out]
-        ours += ["--model", "nano", "--box", box, "--quiet", "--overwrite"]
+        out = Path(name) / "out.png"
+        command = str(Path(sys.executable).parent / "pullmatte")
+        ours = [command, "image", str(path), str(out), "--model", "nano", "--box", box, "--quiet"]
         theirs = [sys.executable, "-c", "import torch, cv2"]
-        return ratio(rounds, lambda: process_seconds(ours), lambda: process_seconds(theirs))
+
+        def whole() -> float:
+            out.unlink(missing_ok=True)
+            took = process_seconds(ours)
+            if not out.is_file():
+                sys.exit("pullmatte wrote nothing")
+            return took
+
+        return ratio(rounds, whole, lambda: process_seconds(theirs))
 
 
 def second_prompt(rounds: int) -> tuple[float, float]:
@@ -118,7 +127,7 @@ def second_prompt(rounds: int) -> tuple[float, float]:
 def tracked_frame(rounds: int) -> tuple[float, float]:
     model, image = pm.load("nano").model, picture(360, 640)
     encoded = model.encode(image)
-    found = model.predict(encoded, pm.Prompt(box=pm.Box(*box_of(360, 640))))
+    found = model.predict(encoded, Prompt(box=pm.Box(*box_of(360, 640))))
     prompted = {0: model.remember(encoded, found)}
     tracked = {at: model.remember(encoded, found) for at in range(1, 7)}
     trunk = model.network.sam2.vision_encoder.backbone
