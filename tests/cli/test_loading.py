@@ -116,7 +116,7 @@ def test_flags_that_can_not_be_followed_are_one_line(
 def test_video_refuses_models_for_photos_at_once(model, still, clip, tmp_path, capsys):
     assert run(["video", str(clip), str(tmp_path / "o.mov"), "--model", model]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert f"model '{model}' mattes photos only: for clips take classical" in line
+    assert f"model '{model}' mattes photos only: for clips take nano or classical" in line
 
 
 def test_second_model_finishes_a_clip_frame_by_frame(fake, clip, tmp_path, capsys):

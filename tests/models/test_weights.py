@@ -1,5 +1,6 @@
 """Where weights are looked for, what they are taken for, and strict loading."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -107,7 +108,7 @@ def test_what_cannot_be_weights_says_so(tmp_path):
     save_file({"a": torch.zeros(1)}, tmp_path / "a.safetensors")
     (tmp_path / "b.pth").touch()
     for path, says in (
-        (tmp_path / "a.safetensors", "no model that we know; known are sdmatte"),
+        (tmp_path / "a.safetensors", "no model that we know; known are nano, sdmatte"),
         (tmp_path / "b.pth", "pullmatte models convert"),
         (tmp_path / "c.safetensors", "no such folder or file"),
         (tmp_path / "gone" / "folder", "no such folder or file"),
@@ -204,7 +205,8 @@ def test_single_file_needs_no_index(tmp_path):
 def test_every_spec_with_weights_is_complete():
     for spec in MODELS.values():
         assert isinstance(spec, ModelSpec)
-        assert spec.has_weights == bool(spec.converter) == bool(spec.fingerprint)
+        assert spec.has_weights == bool(spec.converter)
+        assert bool(spec.fingerprint) == (spec.has_weights or bool(spec.files))
         assert spec.has_weights == (bool(spec.hub) or bool(spec.elsewhere))
         if spec.has_weights:
             assert spec.links
@@ -213,6 +215,17 @@ def test_every_spec_with_weights_is_complete():
             assert spec.restrictions in spec.terms
         if spec.hub:
             assert spec.hub.sha256 == ""  # nobody here has seen the files
+
+
+def test_weights_in_the_package_are_those_of_the_table():
+    (spec,) = [each for each in MODELS.values() if each.files]
+    found, folder = resolve(spec.name)
+    assert found is spec
+    for name, digest in spec.files.items():
+        content = (folder / name).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == digest
+        assert abs(len(content) - spec.size_bytes) < 100_000
+        assert len(content) <= 20_000_000
 
 
 def test_weights_that_no_hub_has_name_the_place_and_the_command():

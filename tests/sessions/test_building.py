@@ -137,7 +137,9 @@ def test_unknown_setting_names_those_there_are(monkeypatch):
 
 def test_clips_are_refused_by_models_for_photos(monkeypatch):
     machine(monkeypatch)
-    with pytest.raises(PullmatteError, match="'deep' mattes photos only: for clips take classical"):
+    with pytest.raises(
+        PullmatteError, match="'deep' mattes photos only: for clips take nano or classical"
+    ):
         load("deep").open_video(IMAGE[None])
 
 
@@ -182,7 +184,10 @@ def test_batch_size_is_handed_over_and_makes_no_other_label():
 @pytest.mark.parametrize(
     ("choice", "says"),
     [
-        ({"matter": "deep"}, "'deep' is no matter for trimaps: give as matter one of classical"),
+        (
+            {"matter": "deep"},
+            "'deep' is no matter for trimaps: give as matter one of nano or classical",
+        ),
         ({"matter": "nope"}, "unknown model 'nope'"),
         ({"name": "classical", "matter": "classical"}, "given twice: leave matter out"),
         ({"name": "classical", "tiles": True}, "full size anyway: leave tiles out, or take one of"),
