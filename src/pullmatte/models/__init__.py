@@ -193,7 +193,7 @@ _MAM2: dict[str, Any] = {
         "yet: the trimap is a band round the mask"
     ),
     "opacity": True,
-    "matters": ("mematte", "vitmatte", "nano", "classical"),
+    "matters": ("mematte", "vitmatte", "classical"),
     "also": "the matter's weights: MEMatte's or ViTMatte's released file",
     "devices": ("cuda", "mps", "cpu"),
     "dtypes": ("float32", "bfloat16", "float16"),
