@@ -1,6 +1,8 @@
 """Loading a model as the flags say."""
 
+import gc
 import re
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +10,7 @@ from pullmatte.cli import console
 from pullmatte.errors import PullmatteError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from pullmatte.models.protocol import Opacity
     from pullmatte.sessions.load import Matter
@@ -48,7 +50,8 @@ def load_matter(
     given: dict[str, Any] = {"fit": fit, "size_px": size, "batch_size": batch}
     options = {name: value for name, value in given.items() if value is not None}
     try:
-        return load(model, device=device, dtype=dtype, matter=second, tiles=tiles, **options)
+        with _collecting_later():
+            return load(model, device=device, dtype=dtype, matter=second, tiles=tiles, **options)
     except PullmatteError as error:
         # Only the model knows its settings, and it knows nothing of flags.
         unknown = _UNKNOWN.search(str(error))
@@ -58,6 +61,23 @@ def load_matter(
         raise PullmatteError(
             f"{flag}: model {model!r} has no such setting; leave it out"
         ) from error
+
+
+@contextmanager
+def _collecting_later() -> "Iterator[None]":
+    """Leave garbage alone for a while.
+
+    Importing torch and transformers makes a million objects that stay; looking through them again
+    and again is a fifth of a command's time.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.freeze()
+            gc.enable()
 
 
 def load_for_video(model: str, *, device: str, dtype: str | None, second: str | None) -> "Matter":

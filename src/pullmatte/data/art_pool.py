@@ -59,7 +59,7 @@ def fine_scenes(art: Art, settings: SceneSettings) -> SceneSource:
     """Compose scenes for the matter: larger, and hair, nets and the like more often."""
     solid = [name for name, kind in KINDS.items() if kind.opacity == "opaque"]
     rest = [name for name, kind in KINDS.items() if kind.opacity != "opaque"]
-    makers = procedural_makers([*2 * solid, *rest, *2 * FINE_KINDS], 320, 640)
+    makers = procedural_makers([*2 * solid, *rest, *3 * FINE_KINDS], 320, 640)
     return SceneSource(art.cutouts, art.backgrounds, settings, makers=makers, favoured=FAVOURED)
 
 

@@ -49,6 +49,8 @@ class SceneSettings:
         shadow_chance: Of a shadow under an object.
         absent_chance: Of an object that isn't there: all of the alpha is 0.
         harmonised_chance: Of an object to take on some of the background's colour.
+        defocus_chance: Of a background to be out of focus.
+        harm: How much of blur, grain and compression the whole picture gets, in [0, 1].
     """
 
     size_px: int = 320
@@ -63,6 +65,8 @@ class SceneSettings:
     shadow_chance: float = 0.35
     absent_chance: float = 0.03
     harmonised_chance: float = 0.4
+    defocus_chance: float = 0.35
+    harm: float = 1.0
 
 
 class SceneSource:
@@ -130,7 +134,7 @@ class SceneSource:
         if rng.random() < settings.occluder_chance:
             front = self._layer(self.draw_cutout(rng), rng, linear, (0.1, 0.6))
             canvas, alpha = over(front, canvas), alpha * (1 - front.alpha)
-        image = degraded(encoded(canvas, linear=linear), rng)
+        image = degraded(encoded(canvas, linear=linear), rng, settings.harm)
         if rng.random() < 0.5:
             image, alpha = image[:, ::-1], alpha[:, ::-1]
         return MattingSample(
@@ -186,7 +190,10 @@ class SceneSource:
             other = decoded(self._crop(rng), linear=linear)
             part = shape_mask(size, rng)[..., None]
             ground = ground * (1 - part) + other * part
-        return ground * np.float32(rng.uniform(0.5, 1.15))
+        if rng.random() < self.settings.defocus_chance:
+            blur = size * float(rng.uniform(0.004, 0.03))
+            ground = cv2.GaussianBlur(ground, (0, 0), blur)
+        return np.asarray(ground * np.float32(rng.uniform(0.5, 1.15)), np.float32)
 
     def _crop(self, rng: np.random.Generator) -> Bytes:
         picture = self._backgrounds[int(rng.integers(len(self._backgrounds)))]

@@ -31,9 +31,9 @@ class PromptMixture:
         jitter: Boxes' sides are moved by up to so much of the box's size, half of the time.
     """
 
-    box: float = 0.5
-    box_and_points: float = 0.08
-    points: float = 0.22
+    box: float = 0.38
+    box_and_points: float = 0.06
+    points: float = 0.36
     mask: float = 0.12
     mask_and_points: float = 0.08
     jitter: float = 0.1
@@ -90,7 +90,7 @@ def draw_prompt(
     rough = rough_mask(alpha, rng, mask_px)
     if kind == 3:
         return TrainingPrompt(np.zeros((0, 2), np.float32), np.zeros(0, np.int64), rough)
-    clicks, said = _corrections(alpha, rough, rng, int(rng.integers(1, 4)))
+    clicks, said = corrective_clicks(alpha, rough, rng, int(rng.integers(1, 4)))
     return TrainingPrompt(clicks, said, rough)
 
 
@@ -164,10 +164,17 @@ def rough_mask(alpha: Floats, rng: np.random.Generator, mask_px: int) -> Floats:
     return np.asarray(small, np.float32)
 
 
-def _corrections(
+def corrective_clicks(
     alpha: Floats, rough: Floats, rng: np.random.Generator, count: int
 ) -> tuple[Floats, NDArray[np.int64]]:
-    """Click where a rough mask is wrong."""
+    """Click where a mask is wrong; where it isn't, somewhere in the object.
+
+    Args:
+        alpha: `S S`, not all 0.
+        rough: The mask, `h w` in [0, 1].
+        rng: Where chance comes from.
+        count: How many at most.
+    """
     size = alpha.shape[0]
     shown = cv2.resize(rough, (size, size), interpolation=cv2.INTER_LINEAR) > 0.5
     missing = (alpha > 0.7) & ~shown

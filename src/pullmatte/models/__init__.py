@@ -221,9 +221,9 @@ MODELS: dict[str, ModelSpec] = {
         matters=("mematte", "vitmatte", "classical"),
         devices=("cuda", "mps", "cpu"),
         files={
-            "model.safetensors": "9436d3d3e53c2931834be95cc2214093c6811f366b5005e0fa72b670520d8c4e",
+            "model.safetensors": "9bbda0a2d9a74e41e956f5d3ca59f07835be7dcd4c49bfd823e66478833c317b",
         },
-        size_bytes=18_700_000,
+        size_bytes=16_700_000,
         fingerprint=("prompter.prompt_maps.first.weight", "matter.head.weight"),
     ),
     "classical": ModelSpec(

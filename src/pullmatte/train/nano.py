@@ -5,7 +5,7 @@ The trunk stays as ImageNet left it; what concerns memory is learnt by `nano_cli
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,11 @@ from pullmatte.data.training_prompts import (
     MASK_LOGIT,
     PromptMixture,
     TrainingPrompt,
+    corrective_clicks,
+    draw_clicks,
     draw_prompt,
 )
+from pullmatte.models.mam2.features import Features
 from pullmatte.models.mam2.network import MAM2Network
 from pullmatte.models.mam2.pdd import Decoded
 from pullmatte.models.mam2.sam2 import without_memory
@@ -73,9 +76,9 @@ class NanoSettings(LoopSettings):
     beta2: float = 0.98
     clip: float = 2.0
     average: float = 0.998
-    box: float = 0.5
-    box_and_points: float = 0.08
-    points: float = 0.22
+    box: float = 0.38
+    box_and_points: float = 0.06
+    points: float = 0.36
     mask: float = 0.12
     mask_and_points: float = 0.08
     jitter: float = 0.1
@@ -129,9 +132,9 @@ class NanoRecipe:
         return draw_batch(self._source, [number], self.settings.mixture, side)
 
     def losses(self, items: Sequence["Batch"]) -> dict[str, Tensor]:
-        """Return `prompter_losses`."""
+        """Return `two_round_losses`."""
         batch = joined_batches(items)
-        return prompter_losses(forward(self.network, batch), batch)
+        return two_round_losses(self.network, batch)
 
     def panels(self) -> dict[str, Tensor]:
         """Return two scenes: picture, alpha, true trimap and what is decoded; how far it's off."""
@@ -175,6 +178,7 @@ class Batch:
         masked: `B` bool: where one is.
         trimap: `B S/4 S/4`, classes 0, 1 and 2.
         mask: `B 1 S/4 S/4` in {0, 1}.
+        seed: `B`, that chance of later clicks follows from.
     """
 
     image: Tensor
@@ -185,6 +189,7 @@ class Batch:
     masked: Tensor
     trimap: Tensor
     mask: Tensor
+    seed: Tensor
 
     def to(self, device: torch.device) -> "Batch":
         """Return it on a device."""
@@ -272,6 +277,7 @@ def collate(
         masked=torch.tensor([each.mask is not None for each in prompts]),
         trimap=torch.from_numpy(np.stack(trimaps)),
         mask=torch.from_numpy(np.stack(masks))[:, None],
+        seed=torch.tensor(list(seeds)),
     )
 
 
@@ -294,9 +300,15 @@ def draw_batch(
     return collate(samples, numbers, mixture, mask_px)
 
 
-def forward(network: MAM2Network, batch: Batch) -> Decoded:
-    """Decode a batch as first frames are."""
-    frame = network.encode(batch.image)
+def forward(network: MAM2Network, batch: Batch, frame: Features | None = None) -> Decoded:
+    """Decode a batch as first frames are.
+
+    Args:
+        network: The prompter.
+        batch: What is shown and said.
+        frame: What was encoded of it before, if it was.
+    """
+    frame = frame or network.encode(batch.image)
     return network.decode(
         frame,
         without_memory(network.sam2, frame.top),
@@ -307,6 +319,49 @@ def forward(network: MAM2Network, batch: Batch) -> Decoded:
         choose="single",
         all_masks=True,
     )
+
+
+def corrected(batch: Batch, decoded: Decoded) -> Batch:
+    """Add the clicks by which a person would answer, and show the mask that they look at.
+
+    Source: SAM 2's training, in which clicks are drawn from where the last mask is wrong.
+    """
+    shown = decoded.mask_logits.detach()
+    alphas = batch.alpha[:, 0].cpu().numpy()
+    masks = torch.sigmoid(shown[:, 0]).cpu().numpy()
+    prompts = [
+        _answer(alpha, mask, np.random.default_rng([int(seed), 3]))
+        for alpha, mask, seed in zip(alphas, masks, batch.seed, strict=True)
+    ]
+    points, labels = (each.to(shown.device) for each in padded_points(prompts))
+    return replace(
+        batch,
+        points=torch.cat([batch.points, points], dim=1),
+        labels=torch.cat([batch.labels, labels], dim=1),
+        mask_logits=shown,
+        masked=torch.ones_like(batch.masked),
+    )
+
+
+def _answer(
+    alpha: NDArray[np.float32], mask: NDArray[np.float32], rng: np.random.Generator
+) -> TrainingPrompt:
+    if float(alpha.max(initial=0)) < 0.1:
+        return TrainingPrompt(np.zeros((0, 2), np.float32), np.zeros(0, np.int64))
+    count = int(rng.integers(1, 4))
+    if rng.random() < 0.3:
+        return TrainingPrompt(*draw_clicks(alpha, rng, count, outside=0.3))
+    return TrainingPrompt(*corrective_clicks(alpha, mask, rng, count))
+
+
+def two_round_losses(network: MAM2Network, batch: Batch) -> dict[str, Tensor]:
+    """Return `prompter_losses` of the first answer, and ``again`` of the one after corrections."""
+    frame = network.encode(batch.image)
+    first = forward(network, batch, frame)
+    named = prompter_losses(first, batch)
+    later = corrected(batch, first)
+    again = prompter_losses(forward(network, later, frame), later)["total"]
+    return {**named, "again": again, "total": (named["total"] + again) / 2}
 
 
 def prompter_losses(decoded: Decoded, batch: Batch) -> dict[str, Tensor]:

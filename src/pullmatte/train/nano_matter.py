@@ -43,7 +43,7 @@ class NanoMatterSettings(LoopSettings):
     beta2: float = 0.98
     clip: float = 2.0
     average: float = 0.998
-    crops: int = 2
+    crops: int = 3
     crop_px: int = 256
 
 
@@ -130,7 +130,7 @@ def drawn_trimap(alpha: Floats, opacity: str, rng: np.random.Generator) -> Float
         rng: Where chance comes from.
     """
     by_network = rng.random() < 0.4
-    widest = 8 if by_network else (36 if rng.random() < 0.35 else 16)
+    widest = 8 if by_network else (40 if rng.random() < 0.25 else 20)
     shrunk = []
     for region in (alpha >= 0.98, alpha <= 0.02):
         side = int(rng.integers(1, widest))
@@ -186,7 +186,7 @@ def crops(
 
 
 def draw_matter_batch(
-    source: SampleSource, numbers: Sequence[int], size_px: int, crops_per_scene: int = 2
+    source: SampleSource, numbers: Sequence[int], size_px: int, crops_per_scene: int = 3
 ) -> MatterBatch:
     """Make a batch of crops of some scenes."""
     cut = []

@@ -47,6 +47,9 @@ def _require_numbers(config: object, *names: str, over: float = 0.0, most: float
         _require(fine, config, name, f"a number over {over:g}, {most:g} at most")
 
 
+MOST_SPAN = 6
+
+
 @dataclass(frozen=True)
 class SAM2Config:
     """One size of SAM 2.1. The defaults are those of Hiera-T.
@@ -66,6 +69,8 @@ class SAM2Config:
         most_pointers: Divisor of the pointers' ages plus 1; so many frames at most, the frame
             itself included, lend theirs, and prompted ones without limit.
         most_prompted: Only so many prompted frames, the nearest, lend their memory; 0 for all.
+        spatial_span: On so many frames after its own a tracked frame's spatial memory is looked
+            at; 6 in SAM 2, and no more.
         memory_fuser: Inner channels of the memory encoder's fuser, as a multiple of `width`.
         trunk: "hiera", or "lite": EfficientNet-Lite0 under a pyramid of plain convolutions. What
             is said above of the trunk's stages then has no effect.
@@ -84,6 +89,7 @@ class SAM2Config:
     memory_mlp: int = 2048
     most_pointers: int = 16
     most_prompted: int = 0
+    spatial_span: int = 6
     memory_fuser: int = 4
     trunk: Trunk = "hiera"
 
@@ -94,6 +100,8 @@ class SAM2Config:
         _require_counts(self, "most_pointers", least=2)
         _require_counts(self, "memory_fuser")
         _require_counts(self, "most_prompted", least=0)
+        _require_counts(self, "spatial_span")
+        _require(self.spatial_span <= MOST_SPAN, self, "spatial_span", f"{MOST_SPAN} at most")
         _require(self.trunk in get_args(Trunk), self, "trunk", " or ".join(get_args(Trunk)))
         _require(self.image_px % 32 == 0, self, "image_px", "a multiple of 32 pixels")
         _require_stages(self, "channels", "heads", "blocks", "windows")

@@ -38,6 +38,11 @@ class EmbeddedPrompt:
     middle: Tensor | None = None
     fine: Tensor | None = None
 
+    @property
+    def is_drawn(self) -> bool:
+        """Whether it is in the maps too: something was said, and `prompt_maps` drew it."""
+        return self.middle is not None
+
     def added_to(self, frame: Features) -> Features:
         """Return a frame whose finer maps know of the prompt too."""
         if self.middle is None or self.fine is None:

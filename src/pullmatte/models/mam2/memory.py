@@ -22,8 +22,6 @@ from pullmatte.models.mam2.config import MEMORY_WIDTH, SAM2Config
 from pullmatte.models.mam2.sam2 import memory_positions, pointer_positions
 from pullmatte.models.protocol import Entry, Memories
 
-SPATIAL_SPAN = 6
-"""On so many frames after its own a tracked frame's spatial memory is looked at."""
 FEATURES, POINTER, LOGITS = "features", "pointer", "logits"
 """Names of an entry's arrays: `(h w) 64` bfloat16, `C` float32, `4h 4w` float16."""
 Aged = tuple[tuple[int, Entry], ...]
@@ -126,7 +124,7 @@ def select(memories: Memories, frame: int, config: SAM2Config) -> Selection:
         memories.tracked
     )
     spatial = [(0, memories.prompted[at]) for at in sorted(near)]
-    for age in range(SPATIAL_SPAN, 0, -1):
+    for age in range(config.spatial_span, 0, -1):
         entry = others.get(frame + step * age, {})
         if FEATURES in entry:
             spatial.append((age, entry))

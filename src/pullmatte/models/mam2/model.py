@@ -12,7 +12,6 @@ from pullmatte.models.mam2.memory import (
     FEATURES,
     LOGITS,
     POINTER,
-    SPATIAL_SPAN,
     DeviceArray,
     select,
 )
@@ -72,8 +71,9 @@ class MAM2Model:
     @property
     def memory_spans(self) -> Mapping[str, int]:
         """On how many frames after its own each array of an entry is looked at."""
-        pointers = self.network.config.sam2.most_pointers - 1
-        return MappingProxyType({FEATURES: SPATIAL_SPAN, POINTER: pointers, LOGITS: 0})
+        config = self.network.config.sam2
+        pointers, span = config.most_pointers - 1, config.spatial_span
+        return MappingProxyType({FEATURES: span, POINTER: pointers, LOGITS: 0})
 
     @property
     def dtype(self) -> str:

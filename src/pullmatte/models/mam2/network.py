@@ -57,7 +57,9 @@ class MAM2Network(nn.Module):
             # What they do instead.
             self.sam2.prompt_encoder.mask_embed = nn.Identity()
             self.sam2.mask_downsample = nn.Identity()
-        self.attend: MemoryAttention = attend_memory_fast
+        # Of small maps the short way isn't shorter.
+        small = config.sam2.trunk == "lite"
+        self.attend: MemoryAttention = sam2.attend_memory if small else attend_memory_fast
 
     @property
     def decoder(self) -> PromptableDualModeDecoder:
@@ -173,7 +175,8 @@ class MAM2Network(nn.Module):
         mask_logits: Tensor | None = None,
         masked: Tensor | None = None,
     ) -> EmbeddedPrompt:
-        if self.prompt_maps is None or frame.image is None:
+        silent = points is None and mask_logits is None
+        if self.prompt_maps is None or frame.image is None or silent:
             return sam2.embed_prompt(self.sam2, points, labels, mask_logits)
         said = sam2.embed_prompt(self.sam2, points, labels)
         side = self.config.sam2.image_px

@@ -144,7 +144,9 @@ class Prompter:
                 choose="single",
             )
             return replace(found, trimap_logits=shown.trimap_logits)
-        return self._found(self._decode(encoded, prompt, self._fed(encoded, prompt)), prompt)
+        found = self._found(self._decode(encoded, prompt, self._fed(encoded, prompt)), prompt)
+        self._feed(encoded, prompt, found)
+        return found
 
     def from_mask(self, encoded: Encoded, mask: BoolMask) -> Found:
         """Take a mask, `H W` bool, for the object, as SAM 2 does; without a trimap."""
@@ -230,12 +232,15 @@ class Prompter:
             part = replace(prompt, points=prompt.points[:count])
             if part not in encoded.fed:
                 decoded = self._decode(encoded, part, logits, branch="tokens")
-                found = self._found(decoded, part)
-                if len(encoded.fed) >= _PREFIXES_KEPT:
-                    del encoded.fed[next(iter(encoded.fed))]
-                encoded.fed[part] = held(found.mask_logits, found.present)
+                self._feed(encoded, part, self._found(decoded, part))
             logits = encoded.fed[part]
         return logits
+
+    def _feed(self, encoded: Encoded, prompt: Prompt, found: Found) -> None:
+        """Keep what a prompt gave: the next is likely to be the same and one click more."""
+        if len(encoded.fed) >= _PREFIXES_KEPT:
+            del encoded.fed[next(iter(encoded.fed))]
+        encoded.fed[prompt] = held(found.mask_logits, found.present)
 
     def _decode(
         self, encoded: Encoded, prompt: Prompt, previous: Tensor | None, branch: Branch = "on"

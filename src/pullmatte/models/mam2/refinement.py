@@ -29,10 +29,10 @@ class SelfAttention(nn.Module):
     It has no positions of its own: convolutions before it, padded, tell where a place is.
     """
 
-    def __init__(self, width: int, heads: int = 4, *, mlp: int = 2) -> None:
-        """Build it for maps of `width` channels."""
+    def __init__(self, width: int, heads: int = 4, *, mlp: int = 2, pool: int = 1) -> None:
+        """Build it for maps of `width` channels; looked at are means of `pool` by `pool` places."""
         super().__init__()
-        self.heads = heads
+        self.heads, self.pool = heads, pool
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
@@ -43,8 +43,18 @@ class SelfAttention(nn.Module):
         """Return `B C h w` of `B C h w`."""
         batch, width, height, across = image.shape
         tokens = image.flatten(2).transpose(1, 2)
-        parts = self.qkv(self.norm1(tokens)).reshape(batch, -1, 3, self.heads, width // self.heads)
-        query, key, value = parts.permute(2, 0, 3, 1, 4)
+        normed = self.norm1(tokens)
+        seen = normed
+        if self.pool > 1:
+            maps = normed.transpose(1, 2).reshape(image.shape)
+            seen = F.avg_pool2d(maps, self.pool).flatten(2).transpose(1, 2)
+        weights, biases = self.qkv.weight, self.qkv.bias
+        query = F.linear(normed, weights[:width], biases[:width])
+        key, value = F.linear(seen, weights[width:], biases[width:]).chunk(2, dim=-1)
+        query, key, value = (
+            each.reshape(batch, -1, self.heads, width // self.heads).transpose(1, 2)
+            for each in (query, key, value)
+        )
         mixed = F.scaled_dot_product_attention(query, key, value)
         tokens = tokens + self.proj(mixed.transpose(1, 2).reshape(batch, -1, width))
         tokens = tokens + self.project(F.gelu(self.expand(self.norm2(tokens))))
@@ -58,5 +68,9 @@ class PromptedBlocks(nn.Sequential):
     def __init__(self, width: int, count: int) -> None:
         """Build `count` pairs of a convolutional block and one of attention."""
         super().__init__(
-            *(block for _ in range(count) for block in (Residual(width), SelfAttention(width)))
+            *(
+                block
+                for _ in range(count)
+                for block in (Residual(width), SelfAttention(width, pool=2))
+            )
         )

@@ -292,7 +292,7 @@ class StepwiseDecoder(Sam2VideoMaskDecoder):  # type: ignore[misc]
     """SAM 2's mask decoder, in steps that another decoder can go between.
 
     Attributes:
-        prompted: What happens to a prompted top map first; nothing in SAM 2.
+        prompted: What happens to a top map first that a prompt was drawn into; nothing in SAM 2.
         refine_middle: What happens to the upscaled map after the first step; nothing in SAM 2.
         refine_fine: The same after the second.
 
@@ -331,7 +331,9 @@ class StepwiseDecoder(Sam2VideoMaskDecoder):  # type: ignore[misc]
         count = max(len(top), len(prompt.sparse), len(prompt.dense))
         sparse = prompt.sparse.expand(count, -1, -1)
         queries = torch.cat([tokens.expand(count, -1, -1), sparse], dim=1)
-        keys = self.prompted(top.to(prompt.dense.dtype) + prompt.dense)
+        keys = top.to(prompt.dense.dtype) + prompt.dense
+        if prompt.is_drawn:
+            keys = self.prompted(keys)
         keys = keys.expand(count, -1, -1, -1)
         found, image = self.transformer(
             point_embeddings=queries[:, None],

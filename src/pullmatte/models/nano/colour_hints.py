@@ -1,37 +1,90 @@
 """What known colours around a place say of its alpha, before any network looks at it.
 
 Source: the compositing equation I = alpha F + (1 - alpha) B, solved for alpha with F and B taken
-from the known regions nearby, as sampling-based matting does.
+from the known regions nearby, as sampling-based matting does; then spread by `local_fit`.
 """
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-LEVELS = 7
-HINTS = 6
-"""Planes: alpha, misfit and contrast, each by near colours and by far ones."""
+from pullmatte.models.nano.local_fit import spread_alpha
+
+LEVELS = 6
+SCALE = 2
+"""Hints are worked out at half the picture's size."""
+HINTS = 20
+"""Planes: image, three classes, alpha, misfit and contrast by near colours and by far ones, near
+colours' distance to the image's, and alpha as two fits spread it."""
 _NEAR, _FAR = 0.02, 0.6
 _TINY = 1e-4
+_MISFIT, _CONTRAST = 0.05, 0.02
 
 
-def colour_hints(image: Tensor, trimap: Tensor) -> Tensor:
+@dataclass(frozen=True, eq=False)
+class Hints:
+    """Hints for a picture of `H W` pixels.
+
+    Attributes:
+        planes: `B HINTS H/2 W/2`.
+        coefficients: `B 4 H/2 W/2`, of the finer of the two fits.
+        coarse: `B 1 H/2 W/2`, alpha by the coarser one.
+    """
+
+    planes: Tensor
+    coefficients: Tensor
+    coarse: Tensor
+
+    def part(self, rows: slice, columns: slice) -> "Hints":
+        """Cut out what concerns a part of the picture; its edges are even."""
+        window = (..., _halved(rows), _halved(columns))
+        return Hints(self.planes[window], self.coefficients[window], self.coarse[window])
+
+
+def _halved(pixels: slice) -> slice:
+    return slice(pixels.start // SCALE, pixels.stop // SCALE)
+
+
+@torch.no_grad()
+def colour_hints(image: Tensor, trimap: Tensor) -> Hints:
     """Estimate alpha at each place from the colours of the known regions.
 
-    Args:
-        image: `B 3 H W` in [0, 1].
-        trimap: `B 1 H W` in {0, 0.5, 1}.
+    Where a region isn't known at all, alpha by colours is 0.5, and misfit and contrast are 0.
 
-    Returns:
-        `B HINTS H W`: alpha in [0, 1], how far the mixed colour is from the true one, and how far
-        foreground and background are apart; all 0.5, 0 and 0 where a region isn't known at all.
+    Args:
+        image: `B 3 H W` in [0, 1], sides multiples of 4.
+        trimap: `B 1 H W` in {0, 0.5, 1}.
     """
-    inside, outside = (trimap == 1).to(image.dtype), (trimap == 0).to(image.dtype)
-    near_front, far_front = spread_colours(image, inside)
-    near_back, far_back = spread_colours(image, outside)
+    small = F.avg_pool2d(image, SCALE)
+    inside, outside = (F.avg_pool2d((trimap == level).to(image.dtype), SCALE) for level in (1, 0))
+    near_front, far_front = spread_colours(small, inside)
+    near_back, far_back = spread_colours(small, outside)
     known = torch.amax(inside, (1, 2, 3), keepdim=True) * torch.amax(outside, (1, 2, 3), True)
-    near = _solved(image, near_front, near_back, known)
-    return torch.cat([near, _solved(image, far_front, far_back, known)], dim=1)
+    known = (known > 0).to(image.dtype)
+    near = _solved(small, near_front, near_back, known)
+    far = _solved(small, far_front, far_back, known)
+    coefficients, fine, coarse = _spread(small, inside, outside, near)
+    planes = [small - 0.5, inside, outside, 1 - inside - outside, near, far]
+    planes += [near_front - small, near_back - small, fine, coarse]
+    return Hints(torch.cat(planes, dim=1), coefficients, coarse)
+
+
+def _spread(
+    image: Tensor, inside: Tensor, outside: Tensor, near: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Spread alpha at this scale and at half of it: coefficients, and alpha by both."""
+    alpha, misfit, contrast = near.split(1, dim=1)
+    trust = torch.exp(-((misfit / _MISFIT) ** 2)) * contrast**2 / (contrast**2 + _CONTRAST)
+    known = (inside + outside).clamp(max=1)
+    guess = inside + (1 - known) * alpha
+    whole = (known > 1 - _TINY).to(image.dtype)
+    coefficients, fine = spread_alpha(image, guess, whole, trust, rounds=8, flow=0.01)
+    halves = [F.avg_pool2d(each, 2) for each in (image, guess, whole, trust)]
+    halves[2] = (halves[2] > 1 - _TINY).to(image.dtype)
+    _, coarse = spread_alpha(*halves, rounds=4, flow=0.05)
+    return coefficients, fine, F.interpolate(coarse, scale_factor=2.0, mode="bilinear")
 
 
 def spread_colours(image: Tensor, region: Tensor) -> tuple[Tensor, Tensor]:
@@ -39,7 +92,7 @@ def spread_colours(image: Tensor, region: Tensor) -> tuple[Tensor, Tensor]:
 
     Args:
         image: `B 3 H W`.
-        region: `B 1 H W` in {0, 1}.
+        region: `B 1 H W` in [0, 1], the share of each place that is in it.
 
     Returns:
         `B 3 H W`, twice.
@@ -56,7 +109,7 @@ def spread_colours(image: Tensor, region: Tensor) -> tuple[Tensor, Tensor]:
         size = sums[level].shape[-2:]
         near, far = (_fit(each, size) for each in (near, far))
         near = (sums[level] + _NEAR * near) / (weights[level] + _NEAR)
-        far = (sums[level] + _FAR * far) / (weights[level] + _FAR) if level > 2 else far
+        far = (sums[level] + _FAR * far) / (weights[level] + _FAR) if level > 1 else far
     return near, far
 
 

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from pullmatte.errors import PullmatteError
 from pullmatte.models.mematte.model import part_of
@@ -52,16 +51,17 @@ class NanoMatter:
             return alpha
         whole = part_of(unknown, MARGIN_PX)
         unknown = unknown[whole]
-        total, weight = (np.zeros(unknown.shape, np.float32) for _ in range(2))
         picture, levels = self._tensors(image[whole], trimap[whole])
         # Of the whole part: colours far from a tile count in it, and tiles then agree.
         hints = colour_hints(picture, levels)
-        for rows, columns in _tiles(unknown):
+        total, weight = (np.zeros(picture.shape[-2:], np.float32) for _ in range(2))
+        for rows, columns in _tiles(unknown, total.shape):
             part = (..., rows, columns)
-            found = self._run(picture[part], levels[part], hints[part])
-            ramp = _ramp(found.shape)
-            total[rows, columns] += found * ramp
+            made = self.network.refine(picture[part], levels[part], hints.part(rows, columns))
+            ramp = _ramp(made.shape[-2:])
+            total[rows, columns] += made[0, 0].cpu().numpy() * ramp
             weight[rows, columns] += ramp
+        total, weight = (each[: unknown.shape[0], : unknown.shape[1]] for each in (total, weight))
         if not np.isfinite(total).all():
             raise PullmatteError(
                 "the network's answer isn't finite: load it with dtype float32, or check the "
@@ -71,30 +71,28 @@ class NanoMatter:
         return alpha
 
     def _tensors(self, image: Image, trimap: Plane) -> tuple[Tensor, Tensor]:
+        """Return picture and trimap, padded to sides that the network takes."""
         device = next(self.network.parameters()).device
-        picture = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None]
-        levels = torch.from_numpy(np.ascontiguousarray(trimap))[None, None]
-        return picture.to(device), levels.to(device)
-
-    def _run(self, *maps: Tensor) -> Plane:
-        height, width = maps[0].shape[-2:]
-        more = (0, -width % MULTIPLE_PX, 0, -height % MULTIPLE_PX)
-        padded = (F.pad(each, more, mode="replicate") for each in maps)
-        found: Plane = self.network.refine(*padded)[0, 0, :height, :width].cpu().numpy()
-        return found
+        more = [(0, -side % MULTIPLE_PX) for side in trimap.shape]
+        picture = torch.from_numpy(np.pad(image, [*more, (0, 0)], mode="edge")).to(device)
+        levels = torch.from_numpy(np.pad(trimap, more, mode="edge")).to(device)
+        # Channels stay last: convolutions are faster so.
+        return picture.permute(2, 0, 1)[None], levels[None, None]
 
 
-def _tiles(unknown: BoolMask) -> Iterator[tuple[slice, slice]]:
+def _tiles(unknown: BoolMask, shape: tuple[int, ...]) -> Iterator[tuple[slice, slice]]:
     """Yield overlapping tiles in which something is unknown."""
-    for rows in _stretches(unknown.shape[0]):
-        for columns in _stretches(unknown.shape[1]):
+    for rows in _stretches(shape[0]):
+        for columns in _stretches(shape[1]):
             if unknown[rows, columns].any():
                 yield rows, columns
 
 
 def _stretches(length: int) -> Iterator[slice]:
+    """Cut a length, a multiple of `MULTIPLE_PX` like all the rest, into overlapping stretches."""
     count = max(1, -(-(length - OVERLAP_PX) // (TILE_PX - OVERLAP_PX)))
-    side = min(length, -(-(length + (count - 1) * OVERLAP_PX) // count))
+    side = -(-(length + (count - 1) * OVERLAP_PX) // count)
+    side = min(length, -(-side // MULTIPLE_PX) * MULTIPLE_PX)
     for at in range(count):
         begin = min(at * (side - OVERLAP_PX), length - side)
         yield slice(begin, begin + side)

@@ -1,4 +1,11 @@
-"""nano's matter: a U-Net of plain convolutions from image and trimap to alpha."""
+"""nano's matter: from image and trimap to alpha, by plain convolutions at half the size.
+
+What it finds there are local affine functions from colour to alpha; at full size they are applied
+to the picture, and a light head mends what they miss.
+
+Source: Gharbi et al., Deep Bilateral Learning, and Wu et al., Fast End-to-End Trainable Guided
+Filter, for coefficients that are found small and applied large.
+"""
 
 from dataclasses import dataclass
 
@@ -6,7 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pullmatte.models.nano.colour_hints import HINTS, colour_hints
+from pullmatte.models.mam2.refinement import SelfAttention
+from pullmatte.models.nano.colour_hints import HINTS, SCALE, Hints, colour_hints
+from pullmatte.models.nano.local_fit import applied
 
 _LEAK = 0.1
 MULTIPLE_PX = 32
@@ -18,13 +27,17 @@ class MatterConfig:
     """The matter's size.
 
     Attributes:
-        widths: Channels at each scale, the picture's own first; each next is half as wide and
-            high.
+        widths: Channels at each scale, half the picture's own first; each next is half as wide
+            and high.
         depths: Convolutional blocks at each scale on the way down.
+        shown: Channels that the head sees of the finest scale.
+        head: Its own channels.
     """
 
-    widths: tuple[int, ...] = (16, 32, 64, 96, 128, 160)
-    depths: tuple[int, ...] = (0, 1, 1, 2, 2, 2)
+    widths: tuple[int, ...] = (24, 40, 72, 112, 144)
+    depths: tuple[int, ...] = (0, 1, 1, 1, 2)
+    shown: int = 8
+    head: int = 8
 
 
 class Block(nn.Module):
@@ -66,22 +79,27 @@ class MatterNetwork(nn.Module):
         super().__init__()
         self.config = config or MatterConfig()
         widths, depths = self.config.widths, self.config.depths
-        inputs = 3 + 3 + HINTS
         self.down = nn.ModuleList(
             Step(wide, out, 1 if at == 0 else 2)
-            for at, (wide, out) in enumerate(zip((inputs, *widths[:-1]), widths, strict=True))
+            for at, (wide, out) in enumerate(zip((HINTS, *widths[:-1]), widths, strict=True))
         )
         self.blocks = nn.ModuleList(
             nn.Sequential(*(Block(width) for _ in range(depth)))
             for width, depth in zip(widths, depths, strict=True)
         )
+        self.context = SelfAttention(widths[-1])
         self.narrow = nn.ModuleList(
             nn.Conv2d(wide, out, 1) for wide, out in zip(widths[1:], widths[:-1], strict=True)
         )
         self.up = nn.ModuleList(
-            Step(width, width) if at == 0 else Block(width) for at, width in enumerate(widths[:-1])
+            Step(width, width) if at < 2 else Block(width) for at, width in enumerate(widths[:-1])
         )
-        self.head = nn.Conv2d(widths[0], 1, 3, padding=1)
+        self.affine = nn.Conv2d(widths[0], 5 + self.config.shown, 3, padding=1)
+        self.first = nn.Conv2d(3 + 3 + 2 + self.config.shown, self.config.head, 3, padding=1)
+        self.second = nn.Conv2d(self.config.head, 1, 3, padding=1)
+        for layer in (self.affine, self.second):
+            nn.init.normal_(layer.weight, std=1e-3)
+            nn.init.zeros_(layer.bias)
 
     def forward(self, image: Tensor, trimap: Tensor) -> Tensor:
         """Return alpha, `B 1 H W`; in known regions it is the trimap.
@@ -92,25 +110,43 @@ class MatterNetwork(nn.Module):
             image: `B 3 H W` in [0, 1]; H and W multiples of `MULTIPLE_PX`.
             trimap: `B 1 H W` in {0, 0.5, 1}.
         """
-        hints = colour_hints(image, trimap)
-        found = self.refine(image, trimap, hints)
+        found = self.refine(image, trimap, colour_hints(image, trimap))
         return torch.where(trimap == 0.5, found, trimap)
 
-    def refine(self, image: Tensor, trimap: Tensor, hints: Tensor) -> Tensor:
+    def refine(self, image: Tensor, trimap: Tensor, hints: Hints) -> Tensor:
         """Return alpha everywhere; arguments as for `forward`, with `colour_hints`."""
+        maps = self._decoded(hints.planes)
+        more = self.affine(maps)
+        # It starts from what the fits say.
+        shift = more[:, 4:5] * (hints.coarse - hints.planes[:, -2:-1])
+        offset = hints.coefficients[:, 3:] + more[:, 3:4] + shift
+        grown = _grown(
+            torch.cat(
+                [hints.coefficients[:, :3] + more[:, :3], offset, hints.coarse, more[:, 5:]], dim=1
+            )
+        )
+        guided = applied(grown[:, :4], image)
         classes = torch.cat([(trimap == level).to(image.dtype) for level in (0, 0.5, 1)], dim=1)
-        maps = torch.cat([image - 0.5, classes, hints], dim=1)
-        kept = []
-        for step, block in zip(self.down, self.blocks, strict=True):
-            maps = block(step(maps))
-            kept.append(maps)
-        for level in range(len(self.up) - 1, -1, -1):
-            grown = F.interpolate(self.narrow[level](maps), scale_factor=2.0, mode="bilinear")
-            maps = self.up[level](kept[level] + grown)
-        # It starts from what the near colours say. Not through a sigmoid: where they are sure and
-        # wrong, its slope would be too small to learn from.
-        found = hints[:, :1] + self.head(maps)
+        seen = torch.cat([image - 0.5, classes, guided, grown[:, 4:]], dim=1)
+        # Not through a sigmoid: where colours are sure and wrong, its slope would be too small to
+        # learn from.
+        found = guided + self.second(F.relu(self.first(seen)))
         held: Tensor = found.clamp(0, 1)
         if self.training:
             held = held + _LEAK * (found - held)
         return held
+
+    def _decoded(self, maps: Tensor) -> Tensor:
+        """Return the maps of the finest scale, `B C h w` of `B HINTS h w`."""
+        kept = []
+        for step, block in zip(self.down, self.blocks, strict=True):
+            maps = block(step(maps))
+            kept.append(maps)
+        maps = self.context(maps)
+        for level in range(len(self.up) - 1, -1, -1):
+            maps = self.up[level](kept[level] + _grown(self.narrow[level](maps)))
+        return maps
+
+
+def _grown(maps: Tensor) -> Tensor:
+    return F.interpolate(maps, scale_factor=float(SCALE), mode="bilinear")

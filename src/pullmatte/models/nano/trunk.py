@@ -50,8 +50,8 @@ class InvertedResidual(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Return `B out h w` of `B wide h w`, or half as high and wide."""
-        found = image if self.expand is None else F.relu6(self.expand(image))
-        found = F.relu6(self.depthwise(found))
+        found = image if self.expand is None else F.relu6(self.expand(image), inplace=True)
+        found = F.relu6(self.depthwise(found), inplace=True)
         narrowed: Tensor = self.project(found)
         return image + narrowed if self.adds else narrowed
 
@@ -67,7 +67,7 @@ class LiteTrunk(nn.Module):
 
     def forward(self, pixels: Tensor) -> list[Tensor]:
         """Return the features at strides 4, 8, 16 and 32 of normalised pixels, `B 3 S S`."""
-        image, taps = F.relu6(self.stem(pixels)), []
+        image, taps = F.relu6(self.stem(pixels), inplace=True), []
         for at, block in enumerate(self.blocks):
             image = block(image)
             if at in TAPS:
