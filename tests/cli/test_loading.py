@@ -105,7 +105,8 @@ def test_flags_that_can_not_be_followed_are_one_line(
     words, says, photo, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setenv("PULLMATTE_HOME", str(tmp_path / "home"))
-    assert run(["image", str(photo), str(tmp_path / "o.png"), *BOX, *words]) == 2
+    command = ["image", str(photo), str(tmp_path / "o.png"), *BOX, "--model", "classical", *words]
+    assert run(command) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("pullmatte: ")
     assert says in line

@@ -146,7 +146,7 @@ def test_a_missing_extra_is_named(absent, tmp_path):
         tmp_path,
     )
     assert done.returncode == 2
-    assert done.stderr == "pullmatte: this model needs torch: pip install 'pullmatte[torch]'\n"
+    assert done.stderr == "pullmatte: this model needs torch: pip install torch\n"
 
 
 def test_listing_loads_no_heavy_library(tmp_path):

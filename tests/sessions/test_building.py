@@ -99,7 +99,7 @@ def test_device_that_is_not_here_is_refused(monkeypatch, asked, says):
 def test_torch_is_asked_for_only_where_it_is_needed(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     assert load("classical").device == "cpu"
-    with pytest.raises(MissingDependency, match=r"needs torch: pip install 'pullmatte\[torch\]'"):
+    with pytest.raises(MissingDependency, match=r"needs torch: pip install torch"):
         load("deep")
 
 

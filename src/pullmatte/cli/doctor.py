@@ -29,13 +29,17 @@ _NEEDED = {
     "OpenImageIO": "OpenImageIO",
     "typer": "typer",
     "rich": "rich",
+    "torch": "torch",
+    "transformers": "transformers",
+    "safetensors": "safetensors",
 }
 """Package → module."""
 _OPTIONAL = {
     "pi-heif": ("pi_heif", "HEIC photos", "pip install 'pullmatte[heic]'"),
-    "torch": ("torch", "learned models", "pip install 'pullmatte[torch]'"),
+    "diffusers": ("diffusers", "SDMatte", "pip install 'pullmatte[models]'"),
+    "peft": ("peft", "tuning MAM2", "pip install 'pullmatte[models]'"),
 }
-_SLOW = frozenset({"pymatting", "torch"})
+_SLOW = frozenset({"pymatting", "torch", "transformers", "diffusers", "peft"})
 """Modules that are only looked for: importing them takes seconds."""
 _ENCODERS = {
     "prores_ks": "ProRes 4444 (.mov)",

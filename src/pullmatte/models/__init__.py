@@ -355,7 +355,7 @@ MODELS: dict[str, ModelSpec] = {
         fingerprint=_LARGE_MARKS,
     ),
 }
-DEFAULT_MODEL = "classical"
+DEFAULT_MODEL = "nano"
 
 
 def find_spec(name: str) -> ModelSpec:

@@ -306,7 +306,7 @@ def _read_files(paths: Iterable[Path]) -> Iterator[tuple[str, "Tensor"]]:
 
 def missing_extra() -> MissingDependency:
     """Return the error that names the extra which brings torch and its company."""
-    return MissingDependency("this model needs torch: pip install 'pullmatte[torch]'")
+    return MissingDependency("this model needs torch: pip install torch")
 
 
 def check_names(

@@ -75,7 +75,7 @@ def _check_options(spec: ModelSpec, options: Mapping[str, Any]) -> bool:
         if (error.name or "").startswith("pullmatte"):
             raise
         raise MissingDependency(
-            f"model {spec.name!r} needs {error.name}: pip install 'pullmatte[torch]'"
+            f"model {spec.name!r} needs {error.name}: pip install 'pullmatte[models]'"
         ) from error
     parameters = inspect.signature(builder).parameters
     if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values()):

@@ -38,7 +38,7 @@ def _devices_here(spec: ModelSpec) -> dict[str, int]:
         import torch
     except (ImportError, OSError) as error:
         raise MissingDependency(
-            f"model {spec.name!r} needs torch: pip install 'pullmatte[torch]'"
+            f"model {spec.name!r} needs torch: pip install torch"
         ) from error
     return {
         "cpu": 1,

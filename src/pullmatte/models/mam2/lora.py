@@ -90,5 +90,5 @@ def _peft() -> ModuleType:
         return import_module("peft")
     except ImportError as error:
         raise MissingDependency(
-            "LoRA needs peft: install it with pip install 'pullmatte[torch]'"
+            "LoRA needs peft: install it with pip install 'pullmatte[models]'"
         ) from error
