@@ -37,9 +37,7 @@ def _devices_here(spec: ModelSpec) -> dict[str, int]:
     try:
         import torch
     except (ImportError, OSError) as error:
-        raise MissingDependency(
-            f"model {spec.name!r} needs torch: pip install torch"
-        ) from error
+        raise MissingDependency(f"model {spec.name!r} needs torch: pip install torch") from error
     return {
         "cpu": 1,
         "cuda": torch.cuda.device_count() if torch.cuda.is_available() else 0,

@@ -22,15 +22,8 @@ from pullmatte.models.mam2.pdd import Decoded
 from pullmatte.models.mam2.sam2 import without_memory
 from pullmatte.models.nano.checkpoint import save_networks
 from pullmatte.models.nano.matter_network import MatterNetwork
-from pullmatte.train.nano import (
-    MEMORY_PARTS,
-    Batch,
-    NanoSettings,
-    collate,
-    freeze,
-    joined_batches,
-    prompter_losses,
-)
+from pullmatte.train.nano import MEMORY_PARTS, NanoSettings, freeze, prompter_losses
+from pullmatte.train.nano_batches import Batch, collate, joined_batches
 
 Entry = dict[str, Tensor]
 

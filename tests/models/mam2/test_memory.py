@@ -62,6 +62,13 @@ def test_prompted_frames_too_many_count_as_tracked_ones() -> None:
     assert [age for age, _ in found.pointers] == [6, 3, 1, 2]
 
 
+def test_a_short_span_leaves_older_frames_out() -> None:
+    short = replace(SIZES, spatial_span=2)
+    found = select(Memories(entries(0), entries(*range(1, 9))), 9, short)
+    assert [age for age, _ in found.spatial] == [0, 2, 1]
+    assert len(found.pointers) == 9
+
+
 def test_nearest_prompted_frames_have_one_on_each_side() -> None:
     assert nearest_prompted([0, 3, 4, 9], 5, 2) == {4, 9}
     assert nearest_prompted([0, 3, 4, 9], 5, 3) == {3, 4, 9}
