@@ -4,7 +4,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pullmatte.models.nano.local_fit import applied, local_fit, spread_alpha, window_means
+from pullmatte.models.nano.local_fit import (
+    applied,
+    local_fit,
+    polished,
+    spread_alpha,
+    window_means,
+)
 
 
 def picture(seed: int = 0, size: int = 24) -> Tensor:
@@ -68,3 +74,15 @@ def test_means_repeat_the_edge() -> None:
     planes = torch.arange(9.0).reshape(1, 1, 3, 3)
     assert window_means(planes, 1)[0, 0, 1, 1] == 4
     assert torch.isclose(window_means(planes, 1)[0, 0, 0, 0], torch.tensor(12 / 9))
+
+
+def test_polishing_gives_a_blurred_alpha_the_pictures_edge() -> None:
+    image = torch.full((1, 3, 32, 32), 0.2)
+    image[..., 16:] = 0.8
+    true = (image[:, :1] > 0.5).float()
+    blurred = window_means(true, 5)
+    trimap = torch.where(torch.arange(32) < 8, 0.0, torch.where(torch.arange(32) < 24, 0.5, 1.0))
+    trimap = trimap.expand(1, 1, 32, 32)
+    found = polished(image, trimap, torch.where(trimap == 0.5, blurred, trimap))
+    assert (found - true).abs().mean() < 0.5 * (blurred - true).abs().mean()
+    assert torch.equal(found[trimap != 0.5], trimap[trimap != 0.5])

@@ -13,6 +13,8 @@ from torch.nn import functional as F
 RADIUS = 2
 _RIDGE = 1e-5
 _TINY = 1e-6
+_WHOLE = 0.9999
+_POLISH = 0.02
 _PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
 _FIRST, _LATER = 0.01, 0.05
 """Weights of places by how far their colours explain them, in the first round and in others."""
@@ -70,7 +72,14 @@ def applied(coefficients: Tensor, image: Tensor) -> Tensor:
 
 
 def spread_alpha(
-    image: Tensor, alpha: Tensor, known: Tensor, trust: Tensor, *, rounds: int, flow: float
+    image: Tensor,
+    alpha: Tensor,
+    known: Tensor,
+    trust: Tensor,
+    *,
+    rounds: int,
+    flow: float,
+    start: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
     """Spread alpha from where it is known, in rounds, each fitted to the one before.
 
@@ -82,17 +91,42 @@ def spread_alpha(
         rounds: How many.
         flow: Weight that every place has after the first round; the greater, the further alpha
             spreads in a round, and the more of it is lost.
+        start: The same in the first round.
 
     Returns:
         The last fit's coefficients, `B 4 H W`, and the alpha by it, `B 1 H W` in [0, 1].
     """
     found, coefficients = alpha, alpha
     for at in range(rounds):
-        weight = known + (1 - known) * (_LATER * trust + flow if at else _FIRST * trust)
+        ours = _LATER * trust + flow if at else _FIRST * trust + start
+        weight = known + (1 - known) * ours
         coefficients = local_fit(image, found, weight)
         fitted = applied(coefficients, image).clamp(0, 1)
         found = torch.where(known > 0, alpha, fitted)
     return coefficients, found
+
+
+def polished(image: Tensor, trimap: Tensor, alpha: Tensor) -> Tensor:
+    """Press an alpha to be a local function of colour, in a few rounds at half the size.
+
+    What a network found keeps its parts and gets the picture's edges.
+
+    Args:
+        image: `B 3 H W` in [0, 1], sides even.
+        trimap: `B 1 H W` in {0, 0.5, 1}.
+        alpha: `B 1 H W`, in known regions the trimap.
+
+    Returns:
+        `B 1 H W` in [0, 1]; known regions are unchanged.
+    """
+    known = (trimap != 0.5).to(image.dtype)
+    small, guess, share = (F.avg_pool2d(each, 2) for each in (image, alpha, known))
+    whole = (share > _WHOLE).to(image.dtype)
+    coefficients, _ = spread_alpha(
+        small, guess, whole, torch.zeros_like(whole), rounds=4, flow=_POLISH, start=_POLISH
+    )
+    grown = F.interpolate(coefficients, scale_factor=2.0, mode="bilinear")
+    return torch.where(trimap == 0.5, applied(grown, image).clamp(0, 1), trimap)
 
 
 def window_means(planes: Tensor, radius: int) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor
 from pullmatte.errors import PullmatteError
 from pullmatte.models.mematte.model import part_of
 from pullmatte.models.nano.colour_hints import colour_hints
+from pullmatte.models.nano.local_fit import polished
 from pullmatte.models.nano.matter_network import MULTIPLE_PX, MatterNetwork
 from pullmatte.models.protocol import BoolMask, Image, Plane
 
@@ -16,6 +17,7 @@ MARGIN_PX = 64
 """How far round the unknown pixels the network looks."""
 TILE_PX = 1024
 OVERLAP_PX = 128
+_TINY = 1e-6
 
 
 class NanoMatter:
@@ -57,17 +59,20 @@ class NanoMatter:
         total, weight = (np.zeros(picture.shape[-2:], np.float32) for _ in range(2))
         for rows, columns in _tiles(unknown, total.shape):
             part = (..., rows, columns)
-            made = self.network.refine(picture[part], levels[part], hints.part(rows, columns))
-            ramp = _ramp(made.shape[-2:])
-            total[rows, columns] += made[0, 0].cpu().numpy() * ramp
+            seen = self.network.refine(picture[part], levels[part], hints.part(rows, columns))
+            ramp = _ramp(seen.shape[-2:])
+            total[rows, columns] += seen[0, 0].cpu().numpy() * ramp
             weight[rows, columns] += ramp
-        total, weight = (each[: unknown.shape[0], : unknown.shape[1]] for each in (total, weight))
-        if not np.isfinite(total).all():
+        mixed = torch.from_numpy(total / np.maximum(weight, _TINY))[None, None].to(picture)
+        found = polished(picture, levels, torch.where(levels == 0.5, mixed, levels))[0, 0]
+        height, width = unknown.shape
+        made: Plane = found[:height, :width].cpu().numpy()
+        if not np.isfinite(made).all():
             raise PullmatteError(
                 "the network's answer isn't finite: load it with dtype float32, or check the "
                 "weights"
             )
-        alpha[whole][unknown] = np.clip(total[unknown] / weight[unknown], 0, 1)
+        alpha[whole][unknown] = made[unknown]
         return alpha
 
     def _tensors(self, image: Image, trimap: Plane) -> tuple[Tensor, Tensor]:
