@@ -47,7 +47,7 @@ Afresh = Annotated[
 
 
 def _nano(settings: Any, art: Art, networks: Networks, size_px: int) -> Recipe:
-    source = scenes(art, SceneSettings(size_px, settings.seed, scale=(0.3, 1.7)))
+    source = scenes(art, SceneSettings(size_px, settings.seed, scale=(0.25, 1.7)))
     return NanoRecipe(*networks, source, settings)
 
 
@@ -63,10 +63,12 @@ def _matter(settings: Any, art: Art, networks: Networks, size_px: int) -> Recipe
         settings.seed,
         scale=(0.45, 1.9),
         most_distractors=1,
-        made_chance=0.55,
+        made_chance=0.5,
         absent_chance=0.0,
         occluder_chance=0.05,
         shadow_chance=0.2,
+        defocus_chance=0.5,
+        harm=0.3,
     )
     source = fine_scenes(art, stills)
     network, matter = networks

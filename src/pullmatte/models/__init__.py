@@ -221,7 +221,7 @@ MODELS: dict[str, ModelSpec] = {
         matters=("mematte", "vitmatte", "classical"),
         devices=("cuda", "mps", "cpu"),
         files={
-            "model.safetensors": "9bbda0a2d9a74e41e956f5d3ca59f07835be7dcd4c49bfd823e66478833c317b",
+            "model.safetensors": "4cd365f86e9356b095c660e21395ee9e15269c89d37b2316ac763483916c4210",
         },
         size_bytes=16_700_000,
         fingerprint=("prompter.prompt_maps.first.weight", "matter.head.weight"),

@@ -1,5 +1,7 @@
 """Prompts drawn as pictures."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -35,7 +37,7 @@ def test_nothing_said_draws_nothing_but_the_picture() -> None:
 
 def test_without_a_word_maps_and_prompted_blocks_are_left_out() -> None:
     torch.manual_seed(0)
-    network = MAM2Network(sized(64)).eval()
+    network = MAM2Network(replace(sized(64), silent_maps=False)).eval()
     frame = network.encode(torch.rand(1, 3, 64, 64))
     points, labels = torch.tensor([[[30.0, 26.0]]]), torch.tensor([[1]])
     with torch.no_grad():

@@ -157,6 +157,9 @@ class MAM2Config:
             embedding a mask alone.
         prompted_blocks: Blocks of convolution and of attention on the top map once it is
             prompted.
+        prompted_pool: That attention looks at means of so many by so many places.
+        silent_maps: Whether maps and blocks take part where nothing is said, as on most tracked
+            frames; without them such frames are faster.
         refined_width: Inner channels of a convolutional block after each step of upscaling, half
             as many after the last; 0 for none.
 
@@ -178,6 +181,8 @@ class MAM2Config:
     band_doubt: float = 1.0
     prompt_maps: bool = False
     prompted_blocks: int = 0
+    prompted_pool: int = 1
+    silent_maps: bool = True
     refined_width: int = 0
 
     def __post_init__(self) -> None:
@@ -186,9 +191,9 @@ class MAM2Config:
         for name, kind in (("trimap", TrimapFrom), ("second_pass", SecondPass)):
             fine = getattr(self, name) in get_args(kind)
             _require(fine, self, name, " or ".join(get_args(kind)))
-        for name in ("fusion_residual", "detach_mask", "prompt_maps"):
+        for name in ("fusion_residual", "detach_mask", "prompt_maps", "silent_maps"):
             _require(isinstance(getattr(self, name), bool), self, name, "true or false")
-        _require_counts(self, "fusion_layers", "fusion_width")
+        _require_counts(self, "fusion_layers", "fusion_width", "prompted_pool")
         _require_counts(self, "lora_rank", "prompted_blocks", "refined_width", least=0)
         _require_numbers(self, "lora_alpha", "clamp", "band_share")
         _require_numbers(self, "band_doubt", over=-1e-9)

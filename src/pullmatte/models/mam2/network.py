@@ -175,7 +175,7 @@ class MAM2Network(nn.Module):
         mask_logits: Tensor | None = None,
         masked: Tensor | None = None,
     ) -> EmbeddedPrompt:
-        silent = points is None and mask_logits is None
+        silent = not self.config.silent_maps and points is None and mask_logits is None
         if self.prompt_maps is None or frame.image is None or silent:
             return sam2.embed_prompt(self.sam2, points, labels, mask_logits)
         said = sam2.embed_prompt(self.sam2, points, labels)

@@ -65,12 +65,12 @@ class SelfAttention(nn.Module):
 class PromptedBlocks(nn.Sequential):
     """What happens to a top map once the prompt was added to it, before tokens look at it."""
 
-    def __init__(self, width: int, count: int) -> None:
+    def __init__(self, width: int, count: int, pool: int = 1) -> None:
         """Build `count` pairs of a convolutional block and one of attention."""
         super().__init__(
             *(
                 block
                 for _ in range(count)
-                for block in (Residual(width), SelfAttention(width, pool=2))
+                for block in (Residual(width), SelfAttention(width, pool=pool))
             )
         )

@@ -292,7 +292,8 @@ class StepwiseDecoder(Sam2VideoMaskDecoder):  # type: ignore[misc]
     """SAM 2's mask decoder, in steps that another decoder can go between.
 
     Attributes:
-        prompted: What happens to a top map first that a prompt was drawn into; nothing in SAM 2.
+        prompted: What happens to a prompted top map first; nothing in SAM 2.
+        always_prompted: Whether it happens too where no prompt was drawn.
         refine_middle: What happens to the upscaled map after the first step; nothing in SAM 2.
         refine_fine: The same after the second.
 
@@ -303,6 +304,7 @@ class StepwiseDecoder(Sam2VideoMaskDecoder):  # type: ignore[misc]
         """Build it from `transformers`' config of it."""
         super().__init__(sizes)
         self.prompted: nn.Module = nn.Identity()
+        self.always_prompted = True
         self.refine_middle: nn.Module = nn.Identity()
         self.refine_fine: nn.Module = nn.Identity()
 
@@ -332,7 +334,7 @@ class StepwiseDecoder(Sam2VideoMaskDecoder):  # type: ignore[misc]
         sparse = prompt.sparse.expand(count, -1, -1)
         queries = torch.cat([tokens.expand(count, -1, -1), sparse], dim=1)
         keys = top.to(prompt.dense.dtype) + prompt.dense
-        if prompt.is_drawn:
+        if prompt.is_drawn or self.always_prompted:
             keys = self.prompted(keys)
         keys = keys.expand(count, -1, -1, -1)
         found, image = self.transformer(

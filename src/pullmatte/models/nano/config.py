@@ -13,7 +13,6 @@ NANO = MAM2Config(
         memory_mlp=256,
         most_pointers=8,
         most_prompted=4,
-        spatial_span=3,
         memory_fuser=1,
         trunk="lite",
     ),
