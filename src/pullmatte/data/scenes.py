@@ -192,7 +192,7 @@ class SceneSource:
             ground = ground * (1 - part) + other * part
         if rng.random() < self.settings.defocus_chance:
             blur = size * float(rng.uniform(0.004, 0.03))
-            ground = cv2.GaussianBlur(ground, (0, 0), blur)
+            ground = np.asarray(cv2.GaussianBlur(ground, (0, 0), blur), np.float32)
         return np.asarray(ground * np.float32(rng.uniform(0.5, 1.15)), np.float32)
 
     def _crop(self, rng: np.random.Generator) -> Bytes:

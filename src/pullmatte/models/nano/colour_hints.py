@@ -75,7 +75,7 @@ def _spread(
     image: Tensor, inside: Tensor, outside: Tensor, near: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Spread alpha at this scale and at half of it: coefficients, and alpha by both."""
-    alpha, misfit, contrast = near.split(1, dim=1)
+    alpha, misfit, contrast = (near[:, at : at + 1] for at in range(3))
     trust = torch.exp(-((misfit / _MISFIT) ** 2)) * contrast**2 / (contrast**2 + _CONTRAST)
     known = (inside + outside).clamp(max=1)
     guess = inside + (1 - known) * alpha

@@ -37,12 +37,13 @@ def local_fit(image: Tensor, alpha: Tensor, weight: Tensor, radius: int = RADIUS
     moments += [image[:, i : i + 1] * image[:, j : j + 1] * weight for i, j in _PAIRS]
     windows = window_means(torch.cat([weight, *moments], dim=1), radius)
     total = windows[:, :1] + _TINY
-    mean, mean_alpha, product, *squares = (windows[:, 1:] / total).split([3, 1, 3] + [1] * 6, dim=1)
+    sizes = [3, 1, 3, *(1 for _ in _PAIRS)]
+    mean, mean_alpha, product, *squares = torch.split(windows[:, 1:] / total, sizes, dim=1)
     covariance = [
         square - mean[:, i : i + 1] * mean[:, j : j + 1] + (_RIDGE if i == j else 0)
         for square, (i, j) in zip(squares, _PAIRS, strict=True)
     ]
-    slope = _solved(covariance, (product - mean * mean_alpha).split(1, dim=1))
+    slope = _solved(covariance, torch.unbind((product - mean * mean_alpha)[:, :, None], dim=1))
     offset = mean_alpha - (slope * mean).sum(1, keepdim=True)
     fitted = torch.cat([slope, offset], dim=1) * total
     return window_means(fitted, radius) / window_means(total, radius)

@@ -99,6 +99,7 @@ class MatterNetwork(nn.Module):
         self.second = nn.Conv2d(self.config.head, 1, 3, padding=1)
         for layer in (self.affine, self.second):
             nn.init.normal_(layer.weight, std=1e-3)
+            assert layer.bias is not None
             nn.init.zeros_(layer.bias)
 
     def forward(self, image: Tensor, trimap: Tensor) -> Tensor:
