@@ -25,6 +25,8 @@ from pullmatte.models.protocol import BoolMask, Entry, Image
 from pullmatte.prompts import Box, Prompt
 
 _PREFIXES_KEPT = 32
+# Ten places drawn from a stretch leave a fifth of it beyond them, and objects have thin ends.
+_BOX_GROWTH, _LEAST_REACH = 1.35, 4.0
 PRESENT, HARD, SQUARE_LOGITS = "present", "hard", "square_logits"
 
 
@@ -57,11 +59,14 @@ class MAM2Options:
             SAM 2's own code, "best" in transformers.
         believe_prompts: Where a box, a mask or a click in the object says that it is there, it
             is, whatever the network says.
+        clicks_for_box: From so many clicks in the object on a first frame's prompt without a box
+            gets one round them; 0 for never. For networks that know boxes better than clicks.
     """
 
     feed_previous: bool = True
     believe_prompts: bool = True
     mask_pointer: Choice = "single"
+    clicks_for_box: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,6 +149,7 @@ class Prompter:
                 choose="single",
             )
             return replace(found, trimap_logits=shown.trimap_logits)
+        prompt = self._with_box(encoded, prompt)
         found = self._found(self._decode(encoded, prompt, self._fed(encoded, prompt)), prompt)
         self._feed(encoded, prompt, found)
         return found
@@ -235,6 +241,22 @@ class Prompter:
                 self._feed(encoded, part, self._found(decoded, part))
             logits = encoded.fed[part]
         return logits
+
+    def _with_box(self, encoded: Encoded, prompt: Prompt) -> Prompt:
+        """Add a box round enough clicks; an object reaches beyond those that are spread over it."""
+        inside = [(point.x, point.y) for point in prompt.points if point.label == 1]
+        enough = self.options.clicks_for_box
+        if not enough or len(inside) < enough or prompt.box or prompt.mask:
+            return prompt
+        sides = []
+        for values, most in zip(
+            zip(*inside, strict=True), (encoded.square.width, encoded.square.height), strict=True
+        ):
+            middle, half = (min(values) + max(values)) / 2, (max(values) - min(values)) / 2
+            reach = max(half * _BOX_GROWTH, _LEAST_REACH)
+            sides.append((max(0, middle - reach), min(most, middle + reach)))
+        (x0, x1), (y0, y1) = sides
+        return replace(prompt, box=Box(x0, y0, x1, y1))
 
     def _feed(self, encoded: Encoded, prompt: Prompt, found: Found) -> None:
         """Keep what a prompt gave: the next is likely to be the same and one click more."""

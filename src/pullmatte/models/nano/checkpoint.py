@@ -28,6 +28,8 @@ from pullmatte.models.protocol import TrimapMatter
 
 TENSORS = "model.safetensors"
 PROMPTER, MATTER = "prompter.", "matter."
+# It learnt from boxes more than from clicks.
+_CLICKS = 5
 
 
 def build(
@@ -53,7 +55,9 @@ def build(
     network, own = load_networks(weights)
     chosen = NanoMatter(own.to(device)) if matter is None else matter
     network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return MAM2Model(network, chosen, MAM2Options(feed_previous, believe_prompts))
+    return MAM2Model(
+        network, chosen, MAM2Options(feed_previous, believe_prompts, clicks_for_box=_CLICKS)
+    )
 
 
 def load_networks(folder: Path) -> tuple[MAM2Network, MatterNetwork]:
