@@ -46,6 +46,7 @@ class SceneSettings:
         made_chance: Of an object to be made anew instead of taken from the folders.
         occluder_chance: Of something before the object.
         double_chance: Of an object to be two cut-outs in one.
+        swarm_chance: Of an object to be up to seven more of its kind as well, as leaves and drops.
         shadow_chance: Of a shadow under an object.
         absent_chance: Of an object that isn't there: all of the alpha is 0.
         harmonised_chance: Of an object to take on some of the background's colour.
@@ -62,6 +63,7 @@ class SceneSettings:
     made_chance: float = 0.4
     occluder_chance: float = 0.15
     double_chance: float = 0.08
+    swarm_chance: float = 0.04
     shadow_chance: float = 0.35
     absent_chance: float = 0.03
     harmonised_chance: float = 0.4
@@ -161,8 +163,12 @@ class SceneSource:
             if layer.alpha.sum() > 0.002 * layer.alpha.size:
                 break
         assert layer is not None
-        if rng.random() < self.settings.double_chance:
+        choice = rng.random()
+        if choice < self.settings.double_chance:
             layer = joined(layer, self._layer(self.draw_cutout(rng), rng, linear, (0.2, 0.9)))
+        elif choice < self.settings.double_chance + self.settings.swarm_chance:
+            for _ in range(int(rng.integers(1, 8))):
+                layer = joined(layer, self._layer(target, rng, linear, (0.1, 0.7)))
         return layer
 
     def _layer(

@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pullmatte.prompts import box_round
+
 Floats = NDArray[np.float32]
 Masks = NDArray[np.uint8]
 PromptKind = Literal["box", "points", "mask", "nothing"]
@@ -28,6 +30,7 @@ class PromptMixture:
         points: Clicks alone.
         mask: A rough mask.
         mask_and_points: A rough mask with clicks where it is wrong.
+        box_by_points: Many clicks in the object, and the box that follows from them.
         jitter: Boxes' sides are moved by up to so much of the box's size, half of the time.
     """
 
@@ -36,6 +39,7 @@ class PromptMixture:
     points: float = 0.36
     mask: float = 0.12
     mask_and_points: float = 0.08
+    box_by_points: float = 0.12
     jitter: float = 0.1
 
 
@@ -74,6 +78,7 @@ def draw_prompt(
         mixture.points,
         mixture.mask,
         mixture.mask_and_points,
+        mixture.box_by_points,
     ])
     kind = int(rng.choice(len(shares), p=shares / shares.sum()))
     if kind <= 1:
@@ -87,6 +92,11 @@ def draw_prompt(
         count = 1 if rng.random() < 0.35 else int(rng.integers(2, 11))
         clicks, said = draw_clicks(alpha, rng, count, outside=0.25 if rng.random() < 0.5 else 0)
         return TrainingPrompt(clicks, said)
+    if kind == 5:
+        clicks, said = draw_clicks(alpha, rng, int(rng.integers(5, 13)), outside=0)
+        corners = np.reshape(box_round(clicks, alpha.shape[::-1]), (2, 2))
+        points, labels = np.vstack([corners, clicks]), np.hstack([[2, 3], said])
+        return TrainingPrompt(points.astype(np.float32), labels.astype(np.int64))
     rough = rough_mask(alpha, rng, mask_px)
     if kind == 3:
         return TrainingPrompt(np.zeros((0, 2), np.float32), np.zeros(0, np.int64), rough)

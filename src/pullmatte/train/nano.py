@@ -53,11 +53,12 @@ class NanoSettings(LoopSettings):
 
     Attributes:
         batch: Scenes in a step.
-        box: Share of prompts that are a box alone, like the next four of their kinds.
+        box: Share of prompts that are a box alone, like the next five of their kinds.
         box_and_points: See there.
         points: See there.
         mask: See there.
         mask_and_points: See there.
+        box_by_points: See there.
         jitter: A box's sides move by up to so much of its size, half of the time.
     """
 
@@ -75,6 +76,7 @@ class NanoSettings(LoopSettings):
     points: float = 0.36
     mask: float = 0.12
     mask_and_points: float = 0.08
+    box_by_points: float = 0.12
     jitter: float = 0.1
 
     @property

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 
 from pullmatte.models.nano.local_fit import (
+    Windows,
     applied,
-    local_fit,
     polished,
     spread_alpha,
     window_means,
@@ -20,14 +20,14 @@ def picture(seed: int = 0, size: int = 24) -> Tensor:
 def test_an_affine_alpha_is_found_again() -> None:
     image = picture().double()
     alpha = (image * torch.tensor([0.4, -0.3, 0.2])[:, None, None]).sum(1, keepdim=True) + 0.3
-    coefficients = local_fit(image, alpha, torch.ones_like(alpha))
+    coefficients = Windows(image, torch.ones_like(alpha)).fit(alpha)
     assert (applied(coefficients, image) - alpha).abs().max() < 2e-3
 
 
 def test_a_window_is_least_squares() -> None:
     image, generator = picture(1, 5).double(), torch.Generator().manual_seed(2)
     alpha, weight = (torch.rand(1, 1, 5, 5, generator=generator).double() for _ in range(2))
-    found = local_fit(image, alpha, weight, radius=2)
+    found = Windows(image, weight, 2).fit(alpha)
     # Beyond the edge the last pixel counts on: numpy is shown the same window.
     rows = [np.pad(each[0].numpy(), ((0, 0), (4, 4), (4, 4)), mode="edge") for each in
             (image, alpha, weight)]  # fmt: skip
@@ -51,7 +51,7 @@ def test_a_window_is_least_squares() -> None:
 def test_greys_do_not_break_it() -> None:
     grey = picture(3)[:, :1].expand(-1, 3, -1, -1).contiguous()
     alpha = grey[:, :1] * 0.8
-    coefficients = local_fit(grey, alpha, torch.full_like(alpha, 1e-3))
+    coefficients = Windows(grey, torch.full_like(alpha, 1e-3)).fit(alpha)
     assert coefficients.isfinite().all()
     assert coefficients.abs().max() < 10
     assert (applied(coefficients, grey) - alpha).abs().max() < 0.02

@@ -22,11 +22,9 @@ from pullmatte.models.mam2.pdd import Branch, Choice, Decoded, held
 from pullmatte.models.mam2.prompt_tensors import Square
 from pullmatte.models.mam2.sam2 import without_memory
 from pullmatte.models.protocol import BoolMask, Entry, Image
-from pullmatte.prompts import Box, Prompt
+from pullmatte.prompts import Box, Prompt, box_round
 
 _PREFIXES_KEPT = 32
-# Ten places drawn from a stretch leave a fifth of it beyond them, and objects have thin ends.
-_BOX_GROWTH, _LEAST_REACH = 1.35, 4.0
 PRESENT, HARD, SQUARE_LOGITS = "present", "hard", "square_logits"
 
 
@@ -248,14 +246,7 @@ class Prompter:
         enough = self.options.clicks_for_box
         if not enough or len(inside) < enough or prompt.box or prompt.mask:
             return prompt
-        sides = []
-        for values, most in zip(
-            zip(*inside, strict=True), (encoded.square.width, encoded.square.height), strict=True
-        ):
-            middle, half = (min(values) + max(values)) / 2, (max(values) - min(values)) / 2
-            reach = max(half * _BOX_GROWTH, _LEAST_REACH)
-            sides.append((max(0, middle - reach), min(most, middle + reach)))
-        (x0, x1), (y0, y1) = sides
+        x0, y0, x1, y1 = box_round(inside, (encoded.square.width, encoded.square.height))
         return replace(prompt, box=Box(x0, y0, x1, y1))
 
     def _feed(self, encoded: Encoded, prompt: Prompt, found: Found) -> None:

@@ -19,6 +19,8 @@ NANO = MAM2Config(
     fusion_width=16,
     lora_rank=0,
     prompt_maps=True,
+    silent_maps=False,
+    prompted_pool=2,
     prompted_blocks=2,
     refined_width=64,
 )

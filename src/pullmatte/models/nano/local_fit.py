@@ -5,7 +5,9 @@ line model it is; He, Sun and Tang, Guided Image Filtering, for fitting it windo
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+import cv2
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -20,40 +22,78 @@ _FIRST, _LATER = 0.01, 0.05
 """Weights of places by how far their colours explain them, in the first round and in others."""
 
 
-def local_fit(image: Tensor, alpha: Tensor, weight: Tensor, radius: int = RADIUS) -> Tensor:
-    """Fit alpha = a · colour + b in each window by weighted least squares.
+class Windows:
+    """Windows over a picture, in which places count by their weights.
 
-    Args:
-        image: `B 3 H W` in [0, 1].
-        alpha: `B 1 H W`.
-        weight: `B 1 H W`, at least 0.
-        radius: Of the windows, in pixels.
-
-    Returns:
-        `B 4 H W`: a and b at each place, the mean of those of all windows over it, each counting
-        by its weight.
+    What doesn't depend on alpha is worked out once.
     """
-    moments = [image * weight, alpha * weight, image * alpha * weight]
-    moments += [image[:, i : i + 1] * image[:, j : j + 1] * weight for i, j in _PAIRS]
-    windows = window_means(torch.cat([weight, *moments], dim=1), radius)
-    total = windows[:, :1] + _TINY
-    sizes = [3, 1, 3, *(1 for _ in _PAIRS)]
-    mean, mean_alpha, product, *squares = torch.split(windows[:, 1:] / total, sizes, dim=1)
-    covariance = [
-        square - mean[:, i : i + 1] * mean[:, j : j + 1] + (_RIDGE if i == j else 0)
-        for square, (i, j) in zip(squares, _PAIRS, strict=True)
-    ]
-    slope = _solved(covariance, torch.unbind((product - mean * mean_alpha)[:, :, None], dim=1))
-    offset = mean_alpha - (slope * mean).sum(1, keepdim=True)
-    fitted = torch.cat([slope, offset], dim=1) * total
-    return window_means(fitted, radius) / window_means(total, radius)
+
+    def __init__(self, image: Tensor, weight: Tensor, radius: int = RADIUS) -> None:
+        """Look at a picture, `B 3 H W` in [0, 1], with weights, `B 1 H W`, at least 0.
+
+        Args:
+            image: It.
+            weight: They.
+            radius: Of the windows, in pixels.
+        """
+        self._weighed, self._weight, self._radius = image * weight, weight, radius
+        squares = [image[:, i : i + 1] * self._weighed[:, j : j + 1] for i, j in _PAIRS]
+        means = window_means(torch.cat([weight, self._weighed, *squares], dim=1), radius)
+        self._total = means[:, :1] + _TINY
+        self._whole = window_means(self._total, radius)
+        self._mean = means[:, 1:4] / self._total
+        covariance = [
+            square / self._total
+            - self._mean[:, i : i + 1] * self._mean[:, j : j + 1]
+            + (_RIDGE if i == j else 0)
+            for square, (i, j) in zip(torch.split(means[:, 4:], 1, dim=1), _PAIRS, strict=True)
+        ]
+        self._factors = _factored(covariance)
+
+    def fit(self, alpha: Tensor) -> Tensor:
+        """Fit alpha = a · colour + b in each window by weighted least squares.
+
+        Args:
+            alpha: `B 1 H W`.
+
+        Returns:
+            `B 4 H W`: a and b at each place, the mean of those of all windows over it, each
+            counting by its weight.
+        """
+        moments = torch.cat([alpha * self._weight, alpha * self._weighed], dim=1)
+        means = window_means(moments, self._radius) / self._total
+        level, product = means[:, :1], means[:, 1:]
+        right = product - self._mean * level
+        slope = self._factors.solve(*torch.split(right, 1, dim=1))
+        offset = level - (slope * self._mean).sum(1, keepdim=True)
+        fitted = torch.cat([slope, offset], dim=1) * self._total
+        return window_means(fitted, self._radius) / self._whole
 
 
-def _solved(matrix: Sequence[Tensor], right: Sequence[Tensor]) -> Tensor:
-    """Solve a symmetric system of three at each place, by its factors L D L'.
+@dataclass(frozen=True, eq=False)
+class _Factors:
+    """L D L' of a symmetric matrix of three at each place.
 
     Cofactors would be shorter, but lose all digits where colours lie on a line, as greys do.
     """
+
+    red: Tensor
+    green: Tensor
+    blue: Tensor
+    of_green: Tensor
+    of_blue: Tensor
+    last: Tensor
+
+    def solve(self, red: Tensor, green: Tensor, blue: Tensor) -> Tensor:
+        """Solve for a right side, `B 1 H W` three times; the solution is `B 3 H W`."""
+        second = green - self.of_green * red
+        third = (blue - self.of_blue * red - self.last * second) / self.blue
+        second = second / self.green - self.last * third
+        first = red / self.red - self.of_green * second - self.of_blue * third
+        return torch.cat([first, second, third], dim=1)
+
+
+def _factored(matrix: Sequence[Tensor]) -> _Factors:
     rr, rg, rb, gg, gb, bb = matrix
     rr = rr.clamp(min=_RIDGE)
     green, blue = rg / rr, rb / rr
@@ -61,10 +101,7 @@ def _solved(matrix: Sequence[Tensor], right: Sequence[Tensor]) -> Tensor:
     cross = gb - blue * rg
     last = cross / gg
     bb = (bb - blue * rb - last * cross).clamp(min=_RIDGE)
-    second = right[1] - green * right[0]
-    third = (right[2] - blue * right[0] - last * second) / bb
-    second = second / gg - last * third
-    return torch.cat([right[0] / rr - green * second - blue * third, second, third], dim=1)
+    return _Factors(rr, gg, bb, green, blue, last)
 
 
 def applied(coefficients: Tensor, image: Tensor) -> Tensor:
@@ -98,10 +135,13 @@ def spread_alpha(
         The last fit's coefficients, `B 4 H W`, and the alpha by it, `B 1 H W` in [0, 1].
     """
     found, coefficients = alpha, alpha
+    weights = [known + (1 - known) * (_FIRST * trust + start)]
+    weights.append(known + (1 - known) * (_LATER * trust + flow))
+    windows = Windows(image, weights[0])
     for at in range(rounds):
-        ours = _LATER * trust + flow if at else _FIRST * trust + start
-        weight = known + (1 - known) * ours
-        coefficients = local_fit(image, found, weight)
+        if at == 1:
+            windows = Windows(image, weights[1])
+        coefficients = windows.fit(found)
         fitted = applied(coefficients, image).clamp(0, 1)
         found = torch.where(known > 0, alpha, fitted)
     return coefficients, found
@@ -131,10 +171,24 @@ def polished(image: Tensor, trimap: Tensor, alpha: Tensor) -> Tensor:
 
 
 def window_means(planes: Tensor, radius: int) -> Tensor:
-    """Return the mean over the square window round each place, edges repeated."""
+    """Return the mean over the square window round each place, edges repeated, without gradient.
+
+    Args:
+        planes: `B C H W`.
+        radius: Of the window, in pixels.
+    """
+    side = 2 * radius + 1
+    if planes.device.type == "cpu" and planes.dtype in (torch.float32, torch.float64):
+        source = planes.detach().contiguous()
+        means = torch.empty_like(source)
+        for plane, mean in zip(
+            source.flatten(0, 1).numpy(), means.flatten(0, 1).numpy(), strict=True
+        ):
+            cv2.blur(plane, (side, side), dst=mean, borderType=cv2.BORDER_REPLICATE)
+        return means
     framed = F.pad(planes, (radius, radius, radius, radius), mode="replicate")
     # Pooling would do the same, several times slower.
-    return _sums(_sums(framed, radius, -2), radius, -1) / (2 * radius + 1) ** 2
+    return _sums(_sums(framed, radius, -2), radius, -1) / side**2
 
 
 def _sums(planes: Tensor, radius: int, axis: int) -> Tensor:

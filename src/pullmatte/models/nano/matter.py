@@ -10,7 +10,7 @@ from pullmatte.errors import PullmatteError
 from pullmatte.models.mematte.model import part_of
 from pullmatte.models.nano.colour_hints import colour_hints
 from pullmatte.models.nano.local_fit import polished
-from pullmatte.models.nano.matter_network import MULTIPLE_PX, MatterNetwork
+from pullmatte.models.nano.matter_network import MULTIPLE_PX, MatterNetwork, folded
 from pullmatte.models.protocol import BoolMask, Image, Plane
 
 MARGIN_PX = 64
@@ -30,7 +30,8 @@ class NanoMatter:
     def __init__(self, network: MatterNetwork) -> None:
         """Take a network with its weights."""
         self.network = network.eval().requires_grad_(False)
-        self.network = self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._folded = folded(self.network)
+        self._folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.inference_mode()
     def matte(self, image: Image, trimap: Plane) -> Plane:
@@ -59,7 +60,7 @@ class NanoMatter:
         total, weight = (np.zeros(picture.shape[-2:], np.float32) for _ in range(2))
         for rows, columns in _tiles(unknown, total.shape):
             part = (..., rows, columns)
-            seen = self.network.refine(picture[part], levels[part], hints.part(rows, columns))
+            seen = self._folded.refine(picture[part], levels[part], hints.part(rows, columns))
             ramp = _ramp(seen.shape[-2:])
             total[rows, columns] += seen[0, 0].cpu().numpy() * ramp
             weight[rows, columns] += ramp

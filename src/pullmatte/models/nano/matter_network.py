@@ -7,11 +7,13 @@ Source: Gharbi et al., Deep Bilateral Learning, and Wu et al., Fast End-to-End T
 Filter, for coefficients that are found small and applied large.
 """
 
+from copy import deepcopy
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from pullmatte.models.mam2.refinement import SelfAttention
 from pullmatte.models.nano.colour_hints import HINTS, SCALE, Hints, colour_hints
@@ -116,19 +118,22 @@ class MatterNetwork(nn.Module):
 
     def refine(self, image: Tensor, trimap: Tensor, hints: Hints) -> Tensor:
         """Return alpha everywhere; arguments as for `forward`, with `colour_hints`."""
-        maps = self._decoded(hints.planes)
-        more = self.affine(maps)
+        # Convolutions are faster with channels last, and mixing both ways costs more than either.
+        planes, known = (
+            each.contiguous(memory_format=torch.channels_last)
+            for each in (hints.planes, torch.cat([hints.coefficients, hints.coarse], dim=1))
+        )
+        more = self.affine(self._decoded(planes))
         # It starts from what the fits say.
-        shift = more[:, 4:5] * (hints.coarse - hints.planes[:, -2:-1])
-        offset = hints.coefficients[:, 3:] + more[:, 3:4] + shift
+        shift = more[:, 4:5] * (known[:, 4:] - planes[:, -2:-1])
+        offset = known[:, 3:4] + more[:, 3:4] + shift
         grown = _grown(
-            torch.cat(
-                [hints.coefficients[:, :3] + more[:, :3], offset, hints.coarse, more[:, 5:]], dim=1
-            )
+            torch.cat([known[:, :3] + more[:, :3], offset, known[:, 4:], more[:, 5:]], dim=1)
         )
         guided = applied(grown[:, :4], image)
         classes = torch.cat([(trimap == level).to(image.dtype) for level in (0, 0.5, 1)], dim=1)
         seen = torch.cat([image - 0.5, classes, guided, grown[:, 4:]], dim=1)
+        seen = seen.contiguous(memory_format=torch.channels_last)
         # Not through a sigmoid: where colours are sure and wrong, its slope would be too small to
         # learn from.
         found = guided + self.second(F.relu(self.first(seen)))
@@ -147,6 +152,26 @@ class MatterNetwork(nn.Module):
         for level in range(len(self.up) - 1, -1, -1):
             maps = self.up[level](kept[level] + _grown(self.narrow[level](maps)))
         return maps
+
+
+def folded(network: MatterNetwork) -> MatterNetwork:
+    """Return a network whose batch norms are part of the convolutions before them, for inference.
+
+    Args:
+        network: In evaluation; it stays as it is.
+    """
+    copy = deepcopy(network).eval()
+    for part in copy.modules():
+        pairs: list[tuple[str, str]] = []
+        if isinstance(part, Block):
+            pairs = [("first", "norm1"), ("second", "norm2")]
+        elif isinstance(part, Step):
+            pairs = [("convolution", "norm")]
+        for convolution, norm in pairs:
+            both = fuse_conv_bn_eval(getattr(part, convolution), getattr(part, norm))
+            setattr(part, convolution, both)
+            setattr(part, norm, nn.Identity())
+    return copy
 
 
 def _grown(maps: Tensor) -> Tensor:
