@@ -72,6 +72,7 @@ class SAM2Config:
         spatial_span: On so many frames after its own a tracked frame's spatial memory is looked
             at; 6 in SAM 2, and no more.
         memory_fuser: Inner channels of the memory encoder's fuser, as a multiple of `width`.
+        memory_pool: Spatial memories are kept as means of so many by so many places.
         trunk: "hiera", or "lite": EfficientNet-Lite0 under a pyramid of plain convolutions. What
             is said above of the trunk's stages then has no effect.
     """
@@ -91,6 +92,7 @@ class SAM2Config:
     most_prompted: int = 0
     spatial_span: int = 6
     memory_fuser: int = 4
+    memory_pool: int = 1
     trunk: Trunk = "hiera"
 
     def __post_init__(self) -> None:
@@ -98,7 +100,8 @@ class SAM2Config:
         _require_counts(self, "image_px", "places", "width", "decoder_mlp", "memory_layers")
         _require_counts(self, "memory_mlp")
         _require_counts(self, "most_pointers", least=2)
-        _require_counts(self, "memory_fuser")
+        _require_counts(self, "memory_fuser", "memory_pool")
+        _require(self.top_px % self.memory_pool == 0, self, "memory_pool", "a divisor of the map")
         _require_counts(self, "most_prompted", least=0)
         _require_counts(self, "spatial_span")
         _require(self.spatial_span <= MOST_SPAN, self, "spatial_span", f"{MOST_SPAN} at most")
@@ -122,6 +125,11 @@ class SAM2Config:
     def top_px(self) -> int:
         """Side of the top feature map, in tokens of 16 pixels."""
         return self.image_px // 16
+
+    @property
+    def memory_tokens(self) -> int:
+        """How many tokens a spatial memory is."""
+        return (self.top_px // self.memory_pool) ** 2
 
     @property
     def mask_px(self) -> int:

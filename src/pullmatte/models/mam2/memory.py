@@ -168,13 +168,13 @@ def assemble(model: Sam2VideoModel, selection: Selection, config: SAM2Config) ->
         PromptError: If an entry isn't one of this model.
     """
     device = model.no_memory_embedding.device
-    tokens = config.top_px**2
     spatial = [
-        _read(entry, FEATURES, (tokens, MEMORY_WIDTH), device) for _, entry in selection.spatial
+        _read(entry, FEATURES, (config.memory_tokens, MEMORY_WIDTH), device)
+        for _, entry in selection.spatial
     ]
     ages = [age for age, _ in selection.spatial]
     parts = [torch.cat(spatial, dim=1).float()]
-    places = [memory_positions(model, ages, device).flatten(0, 1)]
+    places = [memory_positions(model, ages, device, config.memory_pool).flatten(0, 1)]
     pointer_tokens = 0
     if selection.pointers:
         pointers = torch.stack(

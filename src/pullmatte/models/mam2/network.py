@@ -12,6 +12,7 @@ from pullmatte.models.mam2.config import MAM2Config
 from pullmatte.models.mam2.fast_memory_attention import attend_memory_fast
 from pullmatte.models.mam2.features import EmbeddedPrompt, Features
 from pullmatte.models.mam2.pdd import Branch, Choice, Decoded, PromptableDualModeDecoder, held
+from pullmatte.models.mam2.pooled_memory_attention import attend_pooled
 from pullmatte.models.mam2.prompt_maps import PromptMaps
 from pullmatte.models.mam2.sam2 import MemoryAttention
 
@@ -60,6 +61,8 @@ class MAM2Network(nn.Module):
         # Of small maps the short way isn't shorter.
         small = config.sam2.trunk == "lite"
         self.attend: MemoryAttention = sam2.attend_memory if small else attend_memory_fast
+        if config.sam2.memory_pool > 1:
+            self.attend = attend_pooled(config.sam2.memory_pool)
 
     @property
     def decoder(self) -> PromptableDualModeDecoder:
@@ -233,4 +236,5 @@ class MAM2Network(nn.Module):
         logits = held(mask_logits.float(), present)
         if logits.shape[-1] != side:
             logits = F.interpolate(logits, (side, side), mode="bilinear")
-        return sam2.encode_memory(self.sam2, frame.top, logits, present, hard=hard)
+        pool = self.config.sam2.memory_pool
+        return sam2.encode_memory(self.sam2, frame.top, logits, present, hard=hard, pool=pool)

@@ -211,7 +211,13 @@ def condition(
 
 
 def encode_memory(
-    model: Sam2VideoModel, top: Tensor, mask_logits: Tensor, present: Tensor, *, hard: bool
+    model: Sam2VideoModel,
+    top: Tensor,
+    mask_logits: Tensor,
+    present: Tensor,
+    *,
+    hard: bool,
+    pool: int = 1,
 ) -> Tensor:
     """Make a frame's spatial memory.
 
@@ -222,6 +228,7 @@ def encode_memory(
         present: `K 1` bool: whether the object is there.
         hard: Whether the mask counts as 0 and 1, as it does on frames on which something was
             said; else as probabilities.
+        pool: It is kept as means of so many by so many places.
 
     Returns:
         `K (h w) 64` bfloat16, as SAM 2 keeps it.
@@ -235,17 +242,21 @@ def encode_memory(
     features, _ = model.memory_encoder(top, scaled.to(kind))
     absent = (~present).to(kind)[..., None, None]
     features = features + absent * model.occlusion_spatial_embedding_parameter[..., None, None]
+    features = F.avg_pool2d(features, pool) if pool > 1 else features
     found: Tensor = features.to(torch.bfloat16).flatten(2).transpose(1, 2)
     return found
 
 
-def memory_positions(model: Sam2VideoModel, ages: list[int], device: torch.device) -> Tensor:
+def memory_positions(
+    model: Sam2VideoModel, ages: list[int], device: torch.device, pool: int = 1
+) -> Tensor:
     """Return positions of spatial memories, float32.
 
     Args:
         model: SAM 2.
         ages: For each how many frames ago it was; 0 for prompted frames.
         device: Where they are needed.
+        pool: Memories are means of so many by so many places.
 
     Returns:
         `len(ages) (h w) 64`.
@@ -253,6 +264,7 @@ def memory_positions(model: Sam2VideoModel, ages: list[int], device: torch.devic
     side = model.prompt_encoder.image_embedding_size
     shape = torch.Size((1, model.mem_dim, *side))
     spatial = model.memory_encoder.position_encoding(shape, device, torch.float32)
+    spatial = F.avg_pool2d(spatial, pool) if pool > 1 else spatial
     # An age of 0 takes the last row, which stands for "prompted".
     rows = model.memory_temporal_positional_encoding[[age - 1 for age in ages], 0].float()
     found: Tensor = spatial.flatten(2).transpose(1, 2) + rows

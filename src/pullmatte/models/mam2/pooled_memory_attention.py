@@ -1,0 +1,79 @@
+"""SAM 2's memory attention over memories that are kept as means of some places each.
+
+A frame then looks at a quarter of the memory tokens, or fewer. A mean's rotary code is that of the
+middle of its places.
+
+Source: Xiong et al. 2024, EfficientTAM, for looking at pooled memories; SAM 2, memory attention.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Attend = Callable[[nn.Module, Tensor, Tensor, Tensor, Tensor, int], Tensor]
+
+
+def attend_pooled(pool: int) -> Attend:
+    """Return the memory attention for memories of `pool` by `pool` places.
+
+    It takes and returns what `sam2.attend_memory` does, but for memories' numbers of tokens.
+    """
+
+    def attend(
+        attention: nn.Module,
+        current: Tensor,
+        current_position: Tensor,
+        memory: Tensor,
+        memory_position: Tensor,
+        pointer_tokens: int,
+    ) -> Tensor:
+        parts: Any = attention
+        cosine, sine = parts.rotary_emb(current[:1], parts.position_ids)
+        turns = torch.complex(cosine[0, :, ::2].float(), sine[0, :, ::2].float())
+        columns, rows = parts.config.memory_attention_rope_feat_sizes
+        pooled = _pooled_turns(turns, (rows, columns), pool)
+        spatial = memory.shape[1] - pointer_tokens
+        pooled = pooled.repeat(spatial // len(pooled), 1)
+        tokens, keys = current + 0.1 * current_position, memory + memory_position
+        for layer in parts.layers:
+            own = layer.layer_norm1(tokens)
+            part = layer.self_attn
+            queries, ours = (_turned(of(own), turns) for of in (part.q_proj, part.k_proj))
+            tokens = tokens + _mixed(part, queries, ours, part.v_proj(own))
+            part = layer.cross_attn_image
+            queries = _turned(part.q_proj(layer.layer_norm2(tokens)), turns)
+            theirs = part.k_proj(keys)
+            theirs = torch.cat([_turned(theirs[:, :spatial], pooled), theirs[:, spatial:]], dim=1)
+            tokens = tokens + _mixed(part, queries, theirs, part.v_proj(memory))
+            wide = layer.activation(layer.linear1(layer.layer_norm3(tokens)))
+            tokens = tokens + layer.linear2(wide)
+        found: Tensor = parts.layer_norm(tokens)
+        return found
+
+    return attend
+
+
+def _mixed(part: Any, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Let queries look, with one head, `K n C`."""
+    # One head; the fused way takes four axes.
+    found = F.scaled_dot_product_attention(
+        queries[:, None], keys[:, None], values[:, None], scale=part.scaling
+    )
+    mixed: Tensor = part.o_proj(found[:, 0])
+    return mixed
+
+
+def _turned(tokens: Tensor, turns: Tensor) -> Tensor:
+    """Rotate `K n C` channels pair by pair, by codes of `n C/2`."""
+    pairs = torch.view_as_complex(tokens.float().reshape(*tokens.shape[:-1], -1, 2))
+    return torch.view_as_real(pairs * turns).flatten(-2).to(tokens.dtype)
+
+
+def _pooled_turns(turns: Tensor, grid: tuple[int, int], pool: int) -> Tensor:
+    """Return the codes in the middles: the mean's direction, since codes go round evenly."""
+    rows, columns = grid
+    planes = turns.reshape(rows // pool, pool, columns // pool, pool, -1).mean((1, 3))
+    return (planes / planes.abs().clamp(min=1e-6)).flatten(0, 1)
