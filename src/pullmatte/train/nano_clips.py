@@ -22,7 +22,7 @@ from pullmatte.models.mam2.pdd import Decoded
 from pullmatte.models.mam2.sam2 import without_memory
 from pullmatte.models.nano.checkpoint import save_networks
 from pullmatte.models.nano.matter_network import MatterNetwork
-from pullmatte.train.nano import MEMORY_PARTS, NanoSettings, freeze, prompter_losses
+from pullmatte.train.nano import MEMORY_PARTS, NanoSettings, forward, freeze, prompter_losses
 from pullmatte.train.nano_batches import Batch, collate, joined_batches
 
 Entry = dict[str, Tensor]
@@ -152,16 +152,7 @@ def clip_losses(
     """
     first = frames[0]
     frame = network.encode(first.image)
-    decoded = network.decode(
-        frame,
-        without_memory(network.sam2, frame.top),
-        points=first.points,
-        labels=first.labels,
-        mask_logits=first.mask_logits,
-        masked=first.masked,
-        choose="single",
-        all_masks=True,
-    )
+    decoded = forward(network, first, frame)
     named = {"first": prompter_losses(decoded, first)["total"]}
     # Some objects are known exactly, as from a user's mask; and some frames are further apart.
     exact = torch.rand(len(first.mask), 1, 1, 1, device=first.mask.device) < 0.5
@@ -194,10 +185,13 @@ def mask_logits_of(batch: Batch) -> Tensor:
 
 
 def _decode_tracked(network: MAM2Network, frame: Features, top: Tensor) -> Decoded:
-    """Decode masks with memory, then trimaps by them without it."""
+    """Decode masks with memory, then trimaps by them as the config's second pass has it."""
+    how = network.config.second_pass
+    if how == "off":
+        return network.decode(frame, top, choose="single", branch="on", all_masks=True)
     first = network.decode(frame, top, choose="single", branch="tokens", all_masks=True)
     rows = torch.ones(len(first.mask_logits), dtype=torch.bool, device=frame.top.device)
-    free = without_memory(network.sam2, frame.top)
+    free = top if how == "mcs" else without_memory(network.sam2, frame.top)
     shown = replace(first, mask_logits=first.mask_logits.detach())
     return replace(first, trimap_logits=second_pass(network, frame, free, shown, rows))
 

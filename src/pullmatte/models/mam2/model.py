@@ -26,6 +26,7 @@ from pullmatte.models.mam2.prompter import (
     MAM2Options,
     Prompter,
 )
+from pullmatte.models.mam2.see_through import without_doubted_foreground
 from pullmatte.models.protocol import (
     BoolMask,
     Entry,
@@ -217,7 +218,8 @@ class MAM2Model:
             config = self.network.config
             trimap = mask_band(logits, share=config.band_share, doubt=config.band_doubt)
         else:
-            trimap = square.restored_trimap(found.trimap_logits)
+            sure = without_doubted_foreground(found.trimap_logits, self.options.least_sure)
+            trimap = square.restored_trimap(sure)
         if opacity == "transparent":
             trimap = np.where(trimap == 1, np.float32(0.5), trimap)
         return logits > 0, trimap

@@ -59,12 +59,15 @@ class MAM2Options:
             is, whatever the network says.
         clicks_for_box: From so many clicks in the object on a first frame's prompt without a box
             gets one round them; 0 for never. For networks that know boxes better than clicks.
+        least_sure: All foreground counts as unknown if the chance of it is nowhere so much: one
+            sees through such objects. 0 believes all of it.
     """
 
     feed_previous: bool = True
     believe_prompts: bool = True
     mask_pointer: Choice = "single"
     clicks_for_box: int = 0
+    least_sure: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)

@@ -30,6 +30,7 @@ TENSORS = "model.safetensors"
 PROMPTER, MATTER = "prompter.", "matter."
 # It learnt from boxes more than from clicks.
 _CLICKS = 5
+_LEAST_SURE = 0.7
 
 
 def build(
@@ -55,9 +56,10 @@ def build(
     network, own = load_networks(weights)
     chosen = NanoMatter(own.to(device)) if matter is None else matter
     network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return MAM2Model(
-        network, chosen, MAM2Options(feed_previous, believe_prompts, clicks_for_box=_CLICKS)
+    options = MAM2Options(
+        feed_previous, believe_prompts, clicks_for_box=_CLICKS, least_sure=_LEAST_SURE
     )
+    return MAM2Model(network, chosen, options)
 
 
 def load_networks(folder: Path) -> tuple[MAM2Network, MatterNetwork]:
