@@ -11,7 +11,14 @@ from pullmatte.data.training_prompts import (
     rough_mask,
 )
 
-ONLY = {"box": 0.0, "box_and_points": 0.0, "points": 0.0, "mask": 0.0, "mask_and_points": 0.0}
+ONLY = {
+    "box": 0.0,
+    "box_and_points": 0.0,
+    "points": 0.0,
+    "mask": 0.0,
+    "mask_and_points": 0.0,
+    "box_by_points": 0.0,
+}
 
 
 def alpha() -> np.ndarray:
