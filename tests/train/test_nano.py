@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+import pullmatte
 from pullmatte.data.cutouts import StoredCutout
 from pullmatte.data.moving_scenes import ClipScenes, ClipSettings
 from pullmatte.data.scenes import SceneSettings, SceneSource
 from pullmatte.models.mam2.network import MAM2Network
-from pullmatte.models.nano.checkpoint import load_networks
+from pullmatte.models.nano.checkpoint import load_networks, save_networks
 from pullmatte.models.nano.config import sized
 from pullmatte.models.nano.matter_network import MatterConfig, MatterNetwork
 from pullmatte.train.nano import NanoRecipe, NanoSettings, corrected, forward
@@ -24,6 +25,7 @@ from pullmatte.train.nano_matter import (
     crops,
     drawn_trimap,
 )
+from pullmatte.train.nano_start import start_nano
 
 SIZE = 64
 
@@ -164,3 +166,25 @@ def test_drawn_trimaps_hold_the_truth() -> None:
         trimap = drawn_trimap(sample.alpha, "opaque", np.random.default_rng(seed))
         wrong.append(np.abs(trimap - sample.alpha)[trimap != 0.5].mean())
     assert np.median(wrong) < 0.005
+
+
+def test_a_start_keeps_the_size_of_its_weights(tmp_path: Path) -> None:
+    config = sized(SIZE)
+    other = replace(config, sam2=replace(config.sam2, memory_layers=3, memory_pool=1))
+    saved = MAM2Network(other)
+    save_networks(saved, MatterNetwork(), tmp_path)
+    network, _ = start_nano(str(tmp_path), 96)
+    assert network.config.sam2.image_px == 96
+    assert network.config.sam2.memory_layers == 3
+    for name, value in network.state_dict().items():
+        # Files hold half precision.
+        assert torch.equal(value.half(), saved.state_dict()[name].half()), name
+
+
+def test_a_start_afresh_keeps_the_trunk_alone() -> None:
+    network, _ = start_nano("nano", SIZE, afresh_seed=3)
+    known, _ = load_networks(Path(pullmatte.__file__).parent / "weights" / "nano")
+    ours, theirs = (each.sam2.vision_encoder for each in (network, known))
+    name = next(iter(theirs.backbone.state_dict()))
+    assert torch.equal(ours.backbone.state_dict()[name], theirs.backbone.state_dict()[name])
+    assert not torch.equal(ours.top.weight, theirs.top.weight)

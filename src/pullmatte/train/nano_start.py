@@ -5,7 +5,7 @@ import torch
 from pullmatte.errors import PullmatteError
 from pullmatte.models.mam2.network import MAM2Network
 from pullmatte.models.nano.checkpoint import load_networks
-from pullmatte.models.nano.config import sized
+from pullmatte.models.nano.config import NANO, sized
 from pullmatte.models.nano.matter_network import MatterNetwork
 from pullmatte.models.weights import resolve
 
@@ -29,7 +29,8 @@ def start_nano(name: str, size_px: int, *, afresh_seed: int | None = None) -> Ne
     known, matter = load_networks(folder)
     with torch.random.fork_rng():
         torch.manual_seed(afresh_seed or 0)
-        network = MAM2Network(sized(size_px))
+        # Weights from elsewhere may be of another size than today's.
+        network = MAM2Network(sized(size_px, known.config if afresh_seed is None else NANO))
         fresh = MatterNetwork(matter.config)
     if afresh_seed is None:
         network.load_state_dict(known.state_dict())

@@ -21,7 +21,7 @@ from pullmatte.models.mam2.model import MAM2Model
 from pullmatte.models.mam2.network import MAM2Network
 from pullmatte.models.mam2.prompter import MAM2Options
 from pullmatte.models.mam2.sam2 import restore_constants
-from pullmatte.models.nano.config import NANO
+from pullmatte.models.nano.config import NANO, sized
 from pullmatte.models.nano.matter import NanoMatter
 from pullmatte.models.nano.matter_network import MatterNetwork
 from pullmatte.models.protocol import TrimapMatter
@@ -85,7 +85,7 @@ def load_networks(folder: Path) -> tuple[MAM2Network, MatterNetwork]:
 
 
 def save_networks(network: MAM2Network, matter: MatterNetwork, folder: Path) -> None:
-    """Write both networks in float16, at nano's own size whatever they were trained at.
+    """Write both networks in float16, at nano's own side whatever they were trained at.
 
     Args:
         network: The prompter.
@@ -101,8 +101,9 @@ def save_networks(network: MAM2Network, matter: MatterNetwork, folder: Path) -> 
     (folder / f"{TENSORS}.part").chmod(0o644)
     (folder / f"{TENSORS}.part").replace(folder / TENSORS)
     total = hashlib.sha256((folder / TENSORS).read_bytes()).hexdigest()
+    config = sized(NANO.sam2.image_px, network.config).to_dict()
     manifest = {"model": "nano", "dtype": "float16", "files": {TENSORS: total}}
-    for name, content in ((files.CONFIG, NANO.to_dict()), (files.MANIFEST, manifest)):
+    for name, content in ((files.CONFIG, config), (files.MANIFEST, manifest)):
         part = folder / f"{name}.part"
         part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         part.replace(folder / name)

@@ -28,6 +28,6 @@ NANO = MAM2Config(
 """MAM2 at pocket size: 512 pixels of side and an EfficientNet-Lite0 under it."""
 
 
-def sized(image_px: int) -> MAM2Config:
-    """Return nano's config for another side, a multiple of 32; weights fit all of them."""
-    return replace(NANO, sam2=replace(NANO.sam2, image_px=image_px))
+def sized(image_px: int, config: MAM2Config = NANO) -> MAM2Config:
+    """Return a config for another side, a multiple of 32; weights fit all of them."""
+    return replace(config, sam2=replace(config.sam2, image_px=image_px))
