@@ -5,7 +5,7 @@ a model may hold one of each, or go from prompt to alpha in one step. Image sess
 `Model`; what a model can do beyond that stands in the protocols after it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -78,6 +78,19 @@ class TrimapMatter(Protocol):
 
     def matte(self, image: Image, trimap: Plane) -> Plane:
         """Return alpha, `H W` float32 in [0, 1], equal to the trimap where that is known."""
+        ...
+
+
+Kept = dict[Hashable, Plane]
+"""What a matter keeps of its work on an image."""
+
+
+@runtime_checkable
+class KeepingMatter(TrimapMatter, Protocol):
+    """A matter that needn't do again what a changed trimap leaves as it was."""
+
+    def matte_again(self, image: Image, trimap: Plane, kept: Kept | None) -> Plane:
+        """Return what `matte` does; `kept` is of the same image, used and added to."""
         ...
 
 

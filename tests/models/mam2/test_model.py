@@ -11,6 +11,8 @@ from pullmatte.errors import PromptError
 from pullmatte.models.mam2.config import MINIATURE
 from pullmatte.models.mam2.model import MAM2Model
 from pullmatte.models.mam2.prompter import MAM2Options
+from pullmatte.models.nano.matter import NanoMatter
+from pullmatte.models.nano.matter_network import MatterConfig, MatterNetwork
 from pullmatte.models.protocol import BatchModel, VideoModel
 from pullmatte.prompts import Prompt
 
@@ -127,6 +129,31 @@ def test_answers_dont_depend_on_what_was_asked_before(model, photo) -> None:
     for count in (1, 2, 3):
         last = model.predict(encoded, replace(CLICKS, points=CLICKS.points[:count]))
     assert np.array_equal(last.alpha, fresh.alpha)
+
+
+def test_a_click_that_moves_nothing_leaves_the_trimap_and_the_matters_work(network, photo) -> None:
+    matter = NanoMatter(MatterNetwork(MatterConfig(widths=(8, 8), depths=(0, 1))))
+    settling = MAM2Model(network, matter, MAM2Options(settle=2.0))
+    encoded = settling.encode(photo)
+    first = settling.predict(encoded, replace(CLICKS, points=CLICKS.points[:1]))
+    kept = set(encoded.kept)
+    later = settling.predict(encoded, CLICKS)
+    # Nothing moves by more than 1.
+    assert np.array_equal(later.trimap, first.trimap)
+    assert np.array_equal(later.alpha, first.alpha)
+    assert set(encoded.kept) == kept
+    assert (first.trimap == 0.5).any()
+    free = MAM2Model(network, matter, MAM2Options())
+    assert not np.array_equal(free.predict(free.encode(photo), CLICKS).trimap, first.trimap)
+
+
+def test_settled_answers_dont_depend_on_what_was_asked_before(network, photo) -> None:
+    settling = MAM2Model(network, Brightness(), MAM2Options(settle=0.02))
+    fresh = settling.predict(settling.encode(photo), CLICKS)
+    encoded = settling.encode(photo)
+    for count in (1, 2, 3):
+        last = settling.predict(encoded, replace(CLICKS, points=CLICKS.points[:count]))
+    assert np.array_equal(last.trimap, fresh.trimap)
 
 
 def test_clicks_already_decoded_are_not_decoded_again(model, photo, monkeypatch) -> None:

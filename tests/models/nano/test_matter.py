@@ -7,7 +7,9 @@ import torch
 from pullmatte.errors import PullmatteError
 from pullmatte.models.nano import matter as module
 from pullmatte.models.nano.matter import NanoMatter
+from pullmatte.models.nano.matter import windows as windows_of
 from pullmatte.models.nano.matter_network import MatterConfig, MatterNetwork
+from pullmatte.models.protocol import Kept
 
 
 @pytest.fixture(scope="module")
@@ -59,3 +61,79 @@ def test_nan_is_told(matter: NanoMatter) -> None:
     image, trimap = photo()
     with pytest.raises(PullmatteError, match="isn't finite"):
         matter.matte(np.full_like(image, np.nan), trimap)
+
+
+@pytest.fixture
+def windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "WINDOW_PX", 100)
+    monkeypatch.setattr(module, "WINDOW_OVERLAP_PX", 16)
+    monkeypatch.setattr(module, "MARGIN_PX", 24)
+
+
+def wide() -> tuple[np.ndarray, np.ndarray]:
+    """A ring that is unknown, over all of four by three windows."""
+    image, _ = photo(300, 400)
+    rows, columns = np.mgrid[:300, :400]
+    away = np.hypot(rows - 150, (columns - 200) * 0.75)
+    trimap = np.where(away < 90, 1, np.where(away > 130, 0, 0.5)).astype(np.float32)
+    return image, trimap
+
+
+@pytest.mark.usefixtures("windows")
+def test_only_windows_that_changed_are_worked_out_again(
+    matter: NanoMatter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, trimap = wide()
+    kept: Kept = {}
+    first = matter.matte_again(image, trimap, kept)
+    assert np.array_equal(first, matter.matte(image, trimap))
+    runs = []
+    refine = matter._folded.refine
+    monkeypatch.setattr(matter._folded, "refine", lambda *a: runs.append(1) or refine(*a))
+    assert np.array_equal(matter.matte_again(image, trimap, kept), first)
+    assert not runs
+    changed = trimap.copy()
+    changed[150:160, 60:80] = 0
+    found = matter.matte_again(image, changed, kept)
+    again = len(runs)
+    fresh = matter.matte(image, changed)
+    assert 0 < again < len(runs) - again
+    assert np.array_equal(found, fresh)
+    # One step back is still known.
+    runs.clear()
+    assert np.array_equal(matter.matte_again(image, trimap, kept), first)
+    assert not runs
+
+
+@pytest.mark.usefixtures("windows")
+def test_a_window_looks_as_far_as_the_known_regions_are() -> None:
+    trimap = np.full((300, 400), 0.5, np.float32)
+    trimap[:10, :10], trimap[-10:, -10:] = 1, 0
+    for _, window in windows_of(trimap, trimap == 0.5):
+        assert set(np.unique(trimap[window])) == {0, 0.5, 1}
+
+
+@pytest.mark.usefixtures("windows")
+def test_windows_leave_no_seam(matter: NanoMatter, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, columns = np.mgrid[:300, :400].astype(np.float32)
+    true = 0.5 + 0.5 * np.sin(rows / 17) * np.sin(columns / 23)
+    image = np.dstack([true, 0.8 * true, 1 - true]).astype(np.float32)
+    trimap = np.where(true > 0.9, 1, np.where(true < 0.1, 0, 0.5)).astype(np.float32)
+    cut = matter.matte(image, trimap) - true
+    monkeypatch.setattr(module, "WINDOW_PX", 1000)
+    whole = matter.matte(image, trimap) - true
+    assert np.abs(cut).mean() < 1.2 * np.abs(whole).mean()
+    assert np.abs(np.diff(cut - whole, axis=1)).max() < 0.1
+    assert np.abs(np.diff(cut - whole, axis=0)).max() < 0.1
+
+
+def test_no_more_windows_are_kept_than_agreed(
+    matter: NanoMatter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "WINDOWS_KEPT", 2)
+    image, trimap = photo()
+    kept: Kept = {}
+    for row in range(4):
+        trimap[25 + row, 25] = 1
+        matter.matte_again(image, trimap, kept)
+        assert len(kept) <= 2

@@ -31,6 +31,7 @@ from pullmatte.models.protocol import (
     BoolMask,
     Entry,
     Image,
+    KeepingMatter,
     Memories,
     Opacity,
     Plane,
@@ -198,7 +199,7 @@ class MAM2Model:
         prompt.check(encoded.square.width, encoded.square.height)
         assert prompt.trimap is not None, "its caller looked"
         trimap = prompt.trimap.array
-        alpha = self.matter.matte(encoded.image, trimap)
+        alpha = self._matted(encoded, trimap)
         alpha = np.where(trimap == 0.5, alpha, trimap).astype(np.float32)
         return Prediction(alpha=alpha, mask=alpha > 0.5, trimap=trimap.copy())
 
@@ -224,8 +225,13 @@ class MAM2Model:
             trimap = np.where(trimap == 1, np.float32(0.5), trimap)
         return logits > 0, trimap
 
+    def _matted(self, encoded: Encoded, trimap: Plane) -> Plane:
+        if isinstance(self.matter, KeepingMatter):
+            return self.matter.matte_again(encoded.image, trimap, encoded.kept)
+        return self.matter.matte(encoded.image, trimap)
+
     def _finish(self, encoded: Encoded, found: Found, opacity: Opacity) -> Prediction:
         mask, trimap = self._outline(encoded, found, opacity)
         unknown = bool((trimap == 0.5).any())
-        alpha = self.matter.matte(encoded.image, trimap) if unknown else trimap.copy()
+        alpha = self._matted(encoded, trimap) if unknown else trimap.copy()
         return Prediction(alpha=alpha, mask=mask, trimap=trimap, carried=found.carried())

@@ -21,11 +21,25 @@ from pullmatte.models.mam2.network import MAM2Network
 from pullmatte.models.mam2.pdd import Branch, Choice, Decoded, held
 from pullmatte.models.mam2.prompt_tensors import Square
 from pullmatte.models.mam2.sam2 import without_memory
-from pullmatte.models.protocol import BoolMask, Entry, Image
+from pullmatte.models.mam2.settling import settled
+from pullmatte.models.protocol import BoolMask, Entry, Image, Kept
 from pullmatte.prompts import Box, Prompt, box_round
 
 _PREFIXES_KEPT = 32
 PRESENT, HARD, SQUARE_LOGITS = "present", "hard", "square_logits"
+
+
+@dataclass(frozen=True, eq=False)
+class Fed:
+    """What a prompt gave that another click may follow.
+
+    Attributes:
+        logits: The mask's, `1 1 4h 4w`.
+        trimap_logits: `1 3 4h 4w`, if they were decoded.
+    """
+
+    logits: Tensor
+    trimap_logits: Tensor | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,14 +50,16 @@ class Encoded:
         image: It, `H W 3` float32 in [0, 1]: the matter looks at it.
         square: How it lies on the network's square.
         features: What the network made of it.
-        fed: Prompt → the mask logits that were decoded from it. They follow from the prompt, so
-            whether they are there makes a difference of time alone.
+        fed: Prompt → what was decoded from it. That follows from the prompt, so whether it is
+            there makes a difference of time alone; so it is with the next.
+        kept: The matter's work.
     """
 
     image: Image
     square: Square
     features: Features
-    fed: dict[Prompt, Tensor] = field(default_factory=dict)
+    fed: dict[Prompt, Fed] = field(default_factory=dict)
+    kept: Kept = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -61,6 +77,9 @@ class MAM2Options:
             gets one round them; 0 for never. For networks that know boxes better than clicks.
         least_sure: All foreground counts as unknown if the chance of it is nowhere so much: one
             sees through such objects. 0 believes all of it.
+        settle: Where another click moves the trimap's chances by less than so much, the trimap
+            stays as it was without that click; 0 for never. A click then changes what it means,
+            and a matter needn't do the rest again.
     """
 
     feed_previous: bool = True
@@ -68,6 +87,7 @@ class MAM2Options:
     mask_pointer: Choice = "single"
     clicks_for_box: int = 0
     least_sure: float = 0.0
+    settle: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +171,9 @@ class Prompter:
             )
             return replace(found, trimap_logits=shown.trimap_logits)
         prompt = self._with_box(encoded, prompt)
-        found = self._found(self._decode(encoded, prompt, self._fed(encoded, prompt)), prompt)
+        fed = self._fed(encoded, prompt)
+        previous = None if fed is None else fed.logits
+        found = self._settled(self._found(self._decode(encoded, prompt, previous), prompt), fed)
         self._feed(encoded, prompt, found)
         return found
 
@@ -224,24 +246,35 @@ class Prompter:
             )
         return logits[None, None]
 
-    def _fed(self, encoded: Encoded, prompt: Prompt) -> Tensor | None:
-        """Return the mask logits that are shown with a prompt's last click, or None.
+    def _fed(self, encoded: Encoded, prompt: Prompt) -> Fed | None:
+        """Return what was found without a prompt's last click, or None.
 
         Each click is decoded with the mask of the clicks before it. All of that follows from the
         prompt alone, so the same prompt gives the same, whatever was asked before it.
         """
-        logits = None
+        fed = None
         if prompt.mask is not None:
-            logits = self.from_mask(encoded, prompt.mask.array).mask_logits
+            fed = Fed(self.from_mask(encoded, prompt.mask.array).mask_logits, None)
         if not self.options.feed_previous:
-            return logits
+            return fed
+        branch: Branch = "on" if self.options.settle else "tokens"
         for count in range(0 if prompt.box is not None else 1, len(prompt.points)):
             part = replace(prompt, points=prompt.points[:count])
             if part not in encoded.fed:
-                decoded = self._decode(encoded, part, logits, branch="tokens")
-                self._feed(encoded, part, self._found(decoded, part))
-            logits = encoded.fed[part]
-        return logits
+                shown = None if fed is None else fed.logits
+                decoded = self._decode(encoded, part, shown, branch=branch)
+                self._feed(encoded, part, self._settled(self._found(decoded, part), fed))
+            fed = encoded.fed[part]
+        return fed
+
+    def _settled(self, found: Found, fed: Fed | None) -> Found:
+        """Leave the trimap as it was where a click hardly moves it."""
+        if not self.options.settle or fed is None:
+            return found
+        if fed.trimap_logits is None or found.trimap_logits is None:
+            return found
+        kept = settled(found.trimap_logits, fed.trimap_logits, self.options.settle)
+        return replace(found, trimap_logits=kept)
 
     def _with_box(self, encoded: Encoded, prompt: Prompt) -> Prompt:
         """Add a box round enough clicks; an object reaches beyond those that are spread over it."""
@@ -256,7 +289,7 @@ class Prompter:
         """Keep what a prompt gave: the next is likely to be the same and one click more."""
         if len(encoded.fed) >= _PREFIXES_KEPT:
             del encoded.fed[next(iter(encoded.fed))]
-        encoded.fed[prompt] = held(found.mask_logits, found.present)
+        encoded.fed[prompt] = Fed(held(found.mask_logits, found.present), found.trimap_logits)
 
     def _decode(
         self, encoded: Encoded, prompt: Prompt, previous: Tensor | None, branch: Branch = "on"

@@ -31,6 +31,7 @@ PROMPTER, MATTER = "prompter.", "matter."
 # It learnt from boxes more than from clicks.
 _CLICKS = 5
 _LEAST_SURE = 0.7
+_SETTLE = 0.1
 
 
 def build(
@@ -57,7 +58,11 @@ def build(
     chosen = NanoMatter(own.to(device)) if matter is None else matter
     network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     options = MAM2Options(
-        feed_previous, believe_prompts, clicks_for_box=_CLICKS, least_sure=_LEAST_SURE
+        feed_previous,
+        believe_prompts,
+        clicks_for_box=_CLICKS,
+        least_sure=_LEAST_SURE,
+        settle=_SETTLE,
     )
     return MAM2Model(network, chosen, options)
 

@@ -1,6 +1,8 @@
-"""nano's matter behind the protocol for trimaps: tiles where a picture is unknown."""
+"""nano's matter behind the protocol for trimaps: windows where a picture is unknown."""
 
+import hashlib
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -11,13 +13,17 @@ from pullmatte.models.mematte.model import part_of
 from pullmatte.models.nano.colour_hints import colour_hints
 from pullmatte.models.nano.local_fit import polished
 from pullmatte.models.nano.matter_network import MULTIPLE_PX, MatterNetwork, folded
-from pullmatte.models.protocol import BoolMask, Image, Plane
+from pullmatte.models.protocol import BoolMask, Image, Kept, Plane
 
 MARGIN_PX = 64
 """How far round the unknown pixels the network looks."""
 TILE_PX = 1024
 OVERLAP_PX = 128
+WINDOW_PX, WINDOW_OVERLAP_PX = 640, 64
+"""Larger pictures are worked out in windows of so much at most, on their own each."""
+WINDOWS_KEPT = 48
 _TINY = 1e-6
+Part = tuple[slice, slice]
 
 
 class NanoMatter:
@@ -33,13 +39,19 @@ class NanoMatter:
         self._folded = folded(self.network)
         self._folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    @torch.inference_mode()
     def matte(self, image: Image, trimap: Plane) -> Plane:
-        """Work out the unknown pixels of a trimap.
+        """Work out the unknown pixels of a trimap; see `matte_again`."""
+        return self.matte_again(image, trimap, None)
+
+    def matte_again(self, image: Image, trimap: Plane, kept: Kept | None) -> Plane:
+        """Work out the unknown pixels of a trimap, window by window.
 
         Args:
             image: `H W 3` float32 in [0, 1].
             trimap: `H W` float32 in {0, 0.5, 1}.
+            kept: What windows gave before, of the same image; it is added to. A window whose
+                trimap is the same isn't worked out again, which changes no result. None keeps
+                nothing.
 
         Returns:
             `H W` float32 in [0, 1], equal to the trimap where that is known. Without unknown
@@ -50,9 +62,40 @@ class NanoMatter:
         """
         alpha: Plane = trimap.astype(np.float32, copy=True)
         unknown = trimap == 0.5
-        if not unknown.any():
-            return alpha
+        total, weight = (np.zeros(trimap.shape, np.float32) for _ in range(2))
+        for reach, window in windows(trimap, unknown):
+            found = self._kept(image, trimap, reach, window, kept)
+            ramp = _ramp(found.shape, WINDOW_OVERLAP_PX)
+            total[reach] += found * ramp
+            weight[reach] += ramp
+        alpha[unknown] = (total / np.maximum(weight, _TINY))[unknown]
+        return alpha
+
+    def _kept(
+        self, image: Image, trimap: Plane, reach: Part, window: Part, kept: Kept | None
+    ) -> Plane:
+        """Return what a window gives within its reach."""
+        seen = np.ascontiguousarray(trimap[window])
+        if kept is None:
+            return self._window(image[window], seen, _within(reach, window))
+        key = (_edges(reach), _edges(window), hashlib.blake2b(seen.tobytes()).digest())
+        found = kept.pop(key, None)
+        if found is None:
+            found = self._window(image[window], seen, _within(reach, window))
+        # The newest are last.
+        kept[key] = found
+        while len(kept) > WINDOWS_KEPT:
+            del kept[next(iter(kept))]
+        return found
+
+    @torch.inference_mode()
+    def _window(self, image: Image, trimap: Plane, reach: Part) -> Plane:
+        """Work out the unknown pixels of a window; its reach is returned."""
+        alpha: Plane = trimap.astype(np.float32, copy=True)
+        unknown = trimap == 0.5
         whole = part_of(unknown, MARGIN_PX)
+        if not all((trimap[whole] == level).any() for level in np.unique(trimap)):
+            whole = (slice(0, trimap.shape[0]), slice(0, trimap.shape[1]))
         unknown = unknown[whole]
         picture, levels = self._tensors(image[whole], trimap[whole])
         # Of the whole part: colours far from a tile count in it, and tiles then agree.
@@ -61,7 +104,7 @@ class NanoMatter:
         for rows, columns in _tiles(unknown, total.shape):
             part = (..., rows, columns)
             seen = self._folded.refine(picture[part], levels[part], hints.part(rows, columns))
-            ramp = _ramp(seen.shape[-2:])
+            ramp = _ramp(seen.shape[-2:], OVERLAP_PX)
             total[rows, columns] += seen[0, 0].cpu().numpy() * ramp
             weight[rows, columns] += ramp
         mixed = torch.from_numpy(total / np.maximum(weight, _TINY))[None, None].to(picture)
@@ -74,7 +117,7 @@ class NanoMatter:
                 "weights"
             )
         alpha[whole][unknown] = made[unknown]
-        return alpha
+        return alpha[reach].copy()
 
     def _tensors(self, image: Image, trimap: Plane) -> tuple[Tensor, Tensor]:
         """Return picture and trimap, padded to sides that the network takes."""
@@ -84,6 +127,61 @@ class NanoMatter:
         levels = torch.from_numpy(np.pad(trimap, more, mode="edge")).to(device)
         # Channels stay last: convolutions are faster so.
         return picture.permute(2, 0, 1)[None], levels[None, None]
+
+
+def windows(trimap: Plane, unknown: BoolMask) -> Iterator[tuple[Part, Part]]:
+    """Yield the windows in which something is unknown.
+
+    Args:
+        trimap: `H W`.
+        unknown: `H W`, where it is 0.5.
+
+    Yields:
+        What a window speaks for; neighbours' overlap. And what it looks at, which is more: so
+        much that whatever class the trimap knows at all is seen.
+    """
+    classes = [trimap == level for level in (0.0, 1.0)]
+    classes = [each for each in classes if each.any()]
+    shape = trimap.shape
+    rows, columns = (_cut(side) for side in shape)
+    for row in rows:
+        for column in columns:
+            reach = (row, column)
+            if not unknown[reach].any():
+                continue
+            margin = MARGIN_PX
+            window = _grown(reach, margin, shape)
+            while not all(each[window].any() for each in classes):
+                margin *= 2
+                window = _grown(reach, margin, shape)
+            yield reach, window
+
+
+def _cut(length: int) -> list[slice]:
+    count = max(1, -(-length // WINDOW_PX))
+    edges = [round(length * at / count) for at in range(count + 1)]
+    more = WINDOW_OVERLAP_PX // 2
+    return [slice(max(0, begin - more), min(length, end + more)) for begin, end in pairwise(edges)]
+
+
+def _grown(part: Part, margin_px: int, shape: tuple[int, ...]) -> Part:
+    rows, columns = (
+        slice(max(0, each.start - margin_px), min(side, each.stop + margin_px))
+        for each, side in zip(part, shape, strict=True)
+    )
+    return rows, columns
+
+
+def _within(part: Part, window: Part) -> Part:
+    rows, columns = (
+        slice(each.start - outer.start, each.stop - outer.start)
+        for each, outer in zip(part, window, strict=True)
+    )
+    return rows, columns
+
+
+def _edges(part: Part) -> tuple[int, ...]:
+    return tuple(edge for each in part for edge in (each.start, each.stop))
 
 
 def _tiles(unknown: BoolMask, shape: tuple[int, ...]) -> Iterator[tuple[slice, slice]]:
@@ -104,10 +202,10 @@ def _stretches(length: int) -> Iterator[slice]:
         yield slice(begin, begin + side)
 
 
-def _ramp(shape: tuple[int, ...]) -> Plane:
+def _ramp(shape: tuple[int, ...], overlap_px: int) -> Plane:
     """Weigh a tile's pixels by their distance from its edge."""
     rows, columns = (
-        np.minimum(np.minimum(np.arange(size) + 1, size - np.arange(size)), OVERLAP_PX)
+        np.minimum(np.minimum(np.arange(size) + 1, size - np.arange(size)), overlap_px)
         for size in shape
     )
-    return np.asarray(np.outer(rows, columns) / OVERLAP_PX**2, np.float32)
+    return np.asarray(np.outer(rows, columns) / overlap_px**2, np.float32)
