@@ -31,7 +31,7 @@ PROMPTER, MATTER = "prompter.", "matter."
 # It learnt from boxes more than from clicks.
 _CLICKS = 5
 _LEAST_SURE = 0.7
-_SETTLE = 0.1
+_SETTLE = 0.15
 
 
 def build(

@@ -14,13 +14,11 @@ NANO = MAM2Config(
         most_pointers=8,
         most_prompted=4,
         memory_fuser=1,
-        memory_pool=2,
         trunk="lite",
     ),
     fusion_width=16,
     lora_rank=0,
     prompt_maps=True,
-    prompted_pool=2,
     prompted_blocks=2,
     refined_width=64,
 )
