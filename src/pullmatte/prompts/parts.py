@@ -17,9 +17,9 @@ from numpy.typing import ArrayLike, NDArray
 from pullmatte.errors import PromptError
 from pullmatte.prompts.rasters import Mask, Trimap
 
-# Ten places drawn from a stretch leave a fifth of it beyond them, and objects have thin ends; too
-# large a box costs less than one that cuts the object.
-_BOX_GROWTH, _LEAST_REACH = 1.9, 4.0
+# Ten places drawn from a stretch leave a fifth of it beyond them, and objects have thin ends. Too
+# large a box costs less than one that cuts the object, but one of the whole picture says nothing.
+_BOX_GROWTHS, _LEAST_REACH = (1.9, 1.7, 1.5, 1.35), 4.0
 
 
 @dataclass(frozen=True)
@@ -241,15 +241,19 @@ def box_round(
 
     Args:
         inside: (x, y) of the clicks, at least one.
-        size: Width and height of the picture, that the box stays in.
+        size: Width and height of the picture, that the box stays in and doesn't fill.
 
     Returns:
         x0, y0, x1, y1.
     """
-    sides: list[tuple[float, float]] = []
-    for values, most in zip(zip(*inside, strict=True), size, strict=True):
-        middle, half = (min(values) + max(values)) / 2, (max(values) - min(values)) / 2
-        reach = max(half * _BOX_GROWTH, _LEAST_REACH)
-        sides.append((max(0.0, float(middle - reach)), min(float(most), float(middle + reach))))
+    for growth in _BOX_GROWTHS:
+        sides: list[tuple[float, float]] = []
+        for values, most in zip(zip(*inside, strict=True), size, strict=True):
+            middle, half = (min(values) + max(values)) / 2, (max(values) - min(values)) / 2
+            reach = max(half * growth, _LEAST_REACH)
+            low, high = max(0.0, float(middle - reach)), min(float(most), float(middle + reach))
+            sides.append((low, high))
+        if any(low > 0 or high < most for (low, high), most in zip(sides, size, strict=True)):
+            break
     (x0, x1), (y0, y1) = sides
     return x0, y0, x1, y1

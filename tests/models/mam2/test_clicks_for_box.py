@@ -7,7 +7,7 @@ import torch
 from pullmatte.models.mam2.network import MAM2Network
 from pullmatte.models.mam2.prompter import MAM2Options, Prompter
 from pullmatte.models.nano.config import sized
-from pullmatte.prompts import Box, Point, Prompt
+from pullmatte.prompts import Box, Point, Prompt, box_round
 
 PLACES = ((20, 20), (60, 20), (20, 50), (60, 50))
 POINTS = tuple(Point(x, y, 1) for x, y in PLACES)
@@ -28,7 +28,7 @@ def logits(network: MAM2Network, prompt: Prompt, least: int) -> torch.Tensor:
 
 
 def test_enough_clicks_are_as_with_a_box_round_them(network: MAM2Network) -> None:
-    boxed = Prompt(points=POINTS, box=Box(13, 14.75, 67, 55.25))
+    boxed = Prompt(points=POINTS, box=Box(2, 6.5, 78, 63.5))
     found = logits(network, Prompt(points=POINTS), 4)
     assert torch.equal(found, logits(network, boxed, 0))
     assert not torch.equal(found, logits(network, Prompt(points=POINTS), 0))
@@ -46,3 +46,11 @@ def test_a_box_stays_in_the_picture(network: MAM2Network) -> None:
     boxed = Prompt(points=edge, box=Box(0, 0, 90, 70))
     found = logits(network, Prompt(points=edge), 4)
     assert torch.equal(found, logits(network, boxed, 0))
+
+
+def test_a_box_does_not_fill_the_picture_if_a_smaller_one_still_holds_the_clicks() -> None:
+    clicks = [(12.0, 10.0), (80.0, 60.0)]
+    x0, y0, x1, y1 = box_round(clicks, (90, 70))
+    assert (x0, y0, x1, y1) != (0, 0, 90, 70)
+    assert x0 <= 12 < 80 <= x1
+    assert y0 <= 10 < 60 <= y1
