@@ -12,6 +12,8 @@ import pytest
 from pullmatte.errors import MissingDependency, ReadError
 from pullmatte.io.image import load_picture
 
+# One thread: with more, a busy machine now and then gives the muxer a packet it can't place.
+X265 = "lossless=1:log-level=none:frame-threads=1:pools=none"
 HEADER = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
 
 
@@ -25,7 +27,7 @@ def hevc(pixels: np.ndarray, pixel_format: str) -> tuple[bytes, bytes]:
     height, width = pixels.shape[:2]
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mp4") as container:
-        quiet = {"x265-params": "lossless=1:log-level=none", "preset": "ultrafast"}
+        quiet = {"x265-params": X265, "preset": "ultrafast"}
         stream = container.add_stream("libx265", rate=1, options=quiet)
         stream.width, stream.height, stream.pix_fmt = width, height, pixel_format
         stream.time_base = Fraction(1, 1)
