@@ -219,7 +219,9 @@ class MAM2Model:
             config = self.network.config
             trimap = mask_band(logits, share=config.band_share, doubt=config.band_doubt)
         else:
-            sure = without_doubted_foreground(found.trimap_logits, self.options.least_sure)
+            # On tracked frames a network is less sure of anything, and would flicker.
+            least = self.options.least_sure if found.hard else 0.0
+            sure = without_doubted_foreground(found.trimap_logits, least)
             trimap = square.restored_trimap(sure)
         if opacity == "transparent":
             trimap = np.where(trimap == 1, np.float32(0.5), trimap)

@@ -76,7 +76,8 @@ class MAM2Options:
         clicks_for_box: From so many clicks in the object on a first frame's prompt without a box
             gets one round them; 0 for never. For networks that know boxes better than clicks.
         least_sure: All foreground counts as unknown if the chance of it is nowhere so much: one
-            sees through such objects. 0 believes all of it.
+            sees through such objects. On frames on which something is said alone; 0 believes
+            all of it.
         settle: Where another click moves the trimap's chances by less than so much, the trimap
             stays as it was without that click; 0 for never. A click then changes what it means,
             and a matter needn't do the rest again.
