@@ -224,7 +224,7 @@ MODELS: dict[str, ModelSpec] = {
             "model.safetensors": "4cd365f86e9356b095c660e21395ee9e15269c89d37b2316ac763483916c4210",
         },
         size_bytes=16_700_000,
-        fingerprint=("prompter.prompt_maps.first.weight", "matter.head.weight"),
+        fingerprint=("prompter.prompt_maps.first.weight", "matter.affine.weight"),
     ),
     "classical": ModelSpec(
         name="classical",

@@ -100,6 +100,19 @@ def test_empty_masks_are_remembered_as_absence(model, frames) -> None:
     assert (np.asarray(entry["logits"]) < -1000).all()
 
 
+def test_doubted_foreground_is_unknown_only_where_something_is_said(
+    network, frames, memories
+) -> None:
+    believing, doubting = (
+        MAM2Model(network, Copy(), MAM2Options(least_sure=least)) for least in (0.0, 1.1)
+    )
+    assert (believing.predict(frames[0], CLICK).trimap == 1).any()
+    assert not (doubting.predict(frames[0], CLICK).trimap == 1).any()
+    tracked = [each.track(frames[1], memories, 1) for each in (believing, doubting)]
+    assert (tracked[0].trimap == 1).any()
+    assert np.array_equal(tracked[1].trimap, tracked[0].trimap)
+
+
 @pytest.mark.parametrize("kind", ["box", "mask", "trimap"])
 def test_statements_dont_ask_memories(model, frames, memories, kind) -> None:
     plane = np.zeros((90, 130), np.float32)

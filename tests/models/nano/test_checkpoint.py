@@ -6,8 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 
+import pullmatte
 from pullmatte.errors import WeightsError
+from pullmatte.models import MODELS
 from pullmatte.models.mam2.network import MAM2Network
 from pullmatte.models.nano.checkpoint import TENSORS, build, load_networks, save_networks
 from pullmatte.models.nano.config import NANO, sized
@@ -54,3 +57,12 @@ def test_changed_tensors_are_refused(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(WeightsError, match="sha256"):
         load_networks(tmp_path)
+
+
+def test_packaged_weights_carry_the_fingerprint_by_which_they_are_known() -> None:
+    spec = MODELS["nano"]
+    folder = Path(pullmatte.__file__).parent / "weights" / "nano"
+    with safe_open(folder / "model.safetensors", "pt") as tensors:
+        names = set(tensors.keys())
+    assert spec.fingerprint
+    assert set(spec.fingerprint) <= names

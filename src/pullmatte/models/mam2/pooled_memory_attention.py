@@ -6,20 +6,23 @@ middle of its places.
 Source: Xiong et al. 2024, EfficientTAM, for looking at pooled memories; SAM 2, memory attention.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-Attend = Callable[[nn.Module, Tensor, Tensor, Tensor, Tensor, int], Tensor]
+from pullmatte.models.mam2.sam2 import MemoryAttention
 
 
-def attend_pooled(pool: int) -> Attend:
+def attend_pooled(pool: int) -> MemoryAttention:
     """Return the memory attention for memories of `pool` by `pool` places.
 
-    It takes and returns what `sam2.attend_memory` does, but for memories' numbers of tokens.
+    It takes and returns what `sam2.attend_memory` does, but a spatial memory is of `n / pool²`
+    tokens.
+
+    Args:
+        pool: A divisor of the map's sides, in tokens; 1 gives what `attend_memory` gives.
     """
 
     def attend(

@@ -1,4 +1,7 @@
-"""Objects of which nothing is surely foreground: one can see through them."""
+"""Objects of which nothing is surely foreground: one can see through them.
+
+This is pullmatte's own; no paper has it.
+"""
 
 import torch
 from torch import Tensor

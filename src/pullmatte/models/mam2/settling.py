@@ -1,4 +1,7 @@
-"""Trimaps that another click leaves alone where it has nothing to say."""
+"""Trimaps that another click leaves alone where it has nothing to say.
+
+This is pullmatte's own; no paper has it.
+"""
 
 import torch
 from torch import Tensor
@@ -17,6 +20,9 @@ def settled(trimap_logits: Tensor, before: Tensor, least: float) -> Tensor:
         before: `1 3 h w`, without it.
         least: So much the alpha has to move that the chances stand for, in [0, 1]; three times
             that where it is for less than three by three cells.
+
+    Returns:
+        `1 3 h w`, logits.
     """
     alphas = []
     for logits in (trimap_logits, before):

@@ -131,9 +131,7 @@ class MatterNetwork(nn.Module):
             torch.cat([known[:, :3] + more[:, :3], offset, known[:, 4:], more[:, 5:]], dim=1)
         )
         guided = applied(grown[:, :4], image)
-        classes = torch.stack(
-            [(trimap[:, 0] == level).to(image.dtype) for level in (0, 0.5, 1)], -1
-        )
+        classes = torch.stack([trimap[:, 0] == level for level in (0, 0.5, 1)], dim=-1)
         # Joined with channels last: turning them round afterwards takes several times longer.
         parts = [_last(image) - 0.5, classes.to(image.dtype), _last(guided), _last(grown)[..., 4:]]
         seen = torch.cat(parts, dim=-1).permute(0, 3, 1, 2)
