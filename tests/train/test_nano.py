@@ -11,6 +11,7 @@ import torch
 import pullmatte
 from pullmatte.data.cutouts import StoredCutout
 from pullmatte.data.moving_scenes import ClipScenes, ClipSettings
+from pullmatte.data.novm.lessons import CategoryClips
 from pullmatte.data.scenes import SceneSettings, SceneSource
 from pullmatte.models.mam2.network import MAM2Network
 from pullmatte.models.nano.checkpoint import load_networks, save_networks
@@ -26,6 +27,14 @@ from pullmatte.train.nano_matter import (
     drawn_trimap,
 )
 from pullmatte.train.nano_start import start_nano
+from pullmatte.train.nano_tuning import (
+    NanoTuningRecipe,
+    NanoTuningSettings,
+    TuningSources,
+    kept_answer,
+    lighter,
+)
+from pullmatte.train.recipe import Recipe
 
 SIZE = 64
 
@@ -54,7 +63,7 @@ def matter() -> MatterNetwork:
     return MatterNetwork(MatterConfig(widths=(8, 8, 8), depths=(0, 1, 1)))
 
 
-def falls(recipe: NanoRecipe | NanoMatterRecipe | NanoClipRecipe, steps: int, rate: float) -> float:
+def falls(recipe: Recipe, steps: int, rate: float) -> float:
     """Train on the same items again and again; return the last loss as a share of the first."""
     items = [recipe.item(number) for number in range(2)]
     trained = [p for p in recipe.network.parameters() if p.requires_grad]
@@ -188,3 +197,43 @@ def test_a_start_afresh_keeps_the_trunk_alone() -> None:
     name = next(iter(theirs.backbone.state_dict()))
     assert torch.equal(ours.backbone.state_dict()[name], theirs.backbone.state_dict()[name])
     assert not torch.equal(ours.top.weight, theirs.top.weight)
+
+
+def tuning(teacher: MAM2Network) -> NanoTuningRecipe:
+    clips = ClipScenes(*art(), ClipSettings(frames=3, scenes=scenes().settings))
+    categories = CategoryClips(art()[1], size_px=SIZE, frames=3, categories=("slime", "fire"))
+    sources = TuningSources(scenes(), art()[1], categories, clips)
+    settings = NanoTuningSettings(batch=1)
+    return NanoTuningRecipe(lighter(teacher), matter(), teacher, sources, settings)
+
+
+def test_what_a_tuned_network_knew_is_asked_of_its_teacher() -> None:
+    recipe = tuning(MAM2Network(sized(SIZE)))
+    item = recipe.item(0)
+    with torch.no_grad():
+        batch = item.photo
+        answers = [forward(each, batch) for each in (recipe.helpers[0], recipe.network.eval())]
+        other = forward(MAM2Network(sized(SIZE)).eval(), batch)
+    assert float(kept_answer(answers[0], answers[0])) == pytest.approx(0, abs=1e-6)
+    near, far = (float(kept_answer(each, answers[0])) for each in (answers[1], other))
+    assert 0 <= near < far
+
+
+def test_tuning_teaches_the_network_and_leaves_its_teacher_alone() -> None:
+    recipe = tuning(MAM2Network(sized(SIZE)))
+    before = [value.clone() for value in recipe.helpers[0].parameters()]
+    assert falls(recipe, 8, 5e-4) < 0.9
+    assert all(
+        torch.equal(*pair) for pair in zip(before, recipe.helpers[0].parameters(), strict=True)
+    )
+    still = recipe.network.sam2.vision_encoder.state_dict()
+    theirs = recipe.helpers[0].sam2.vision_encoder.state_dict()
+    assert all(torch.equal(value, theirs[name]) for name, value in still.items())
+
+
+def test_a_lighter_network_has_the_same_weights() -> None:
+    network = MAM2Network(sized(SIZE))
+    light = lighter(network)
+    assert (light.config.sam2.memory_pool, light.config.silent_maps) == (2, False)
+    own = network.state_dict()
+    assert all(torch.equal(value, own[name]) for name, value in light.state_dict().items())

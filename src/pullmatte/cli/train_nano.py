@@ -1,4 +1,4 @@
-"""The verbs of ``pullmatte train`` that make nano: its prompter, its memory, its matter."""
+"""The verbs of ``pullmatte train`` that make nano: prompter, memory, matter and tuning."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,13 +22,21 @@ from pullmatte.cli.train_verbs import (
 )
 from pullmatte.data.art_pool import Art, fine_scenes, moving_scenes, read_art, scenes
 from pullmatte.data.moving_scenes import ClipSettings
+from pullmatte.data.novm.lessons import CategoryClips
 from pullmatte.data.scenes import SceneSettings
 from pullmatte.train.nano import NanoRecipe, NanoSettings
 from pullmatte.train.nano_clips import NanoClipRecipe, NanoClipSettings
 from pullmatte.train.nano_matter import NanoMatterRecipe, NanoMatterSettings
 from pullmatte.train.nano_start import Networks, start_nano
+from pullmatte.train.nano_tuning import (
+    NanoTuningRecipe,
+    NanoTuningSettings,
+    TuningSources,
+    lighter,
+)
 from pullmatte.train.recipe import Recipe
 from pullmatte.train.settings import LoopSettings
+from pullmatte.train.sources import MixedClips
 
 SCENE_PX = 448
 """Side of the scenes that the matter's crops are cut from."""
@@ -75,6 +83,21 @@ def _matter(settings: Any, art: Art, networks: Networks, size_px: int) -> Recipe
     return NanoMatterRecipe(matter, network, source, settings)
 
 
+def _tuning(settings: Any, art: Art, networks: Networks, size_px: int) -> Recipe:
+    seed = settings.seed
+    categories = CategoryClips(art.backgrounds, size_px=size_px, seed=seed)
+    stills = SceneSettings(size_px, seed, scale=(0.25, 1.3), least_seen=0.5)
+    clips = moving_scenes(art, ClipSettings(scenes=replace(stills, occluder_chance=0.25)))
+    sources = TuningSources(
+        scenes(art, SceneSettings(size_px, seed, scale=(0.3, 1.7))),
+        art.backgrounds,
+        categories,
+        MixedClips([(clips, 1.0), (categories, 1.0)], seed),
+    )
+    teacher, matter = networks
+    return NanoTuningRecipe(lighter(teacher), matter, teacher, sources, settings)
+
+
 def _add(
     name: str,
     settings: LoopSettings,
@@ -108,4 +131,5 @@ def add_verbs() -> None:
     """Add nano's verbs to ``pullmatte train``."""
     _add("nano", NanoSettings(), _nano, "nano's prompter, on composed scenes.")
     _add("nano-clips", NanoClipSettings(), _clips, "nano's memory, on composed clips.")
+    _add("nano-tuning", NanoTuningSettings(), _tuning, "nano once more, with itself as teacher.")
     _add("nano-matter", NanoMatterSettings(), _matter, "nano's matter, on crops of scenes.")
