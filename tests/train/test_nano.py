@@ -26,14 +26,13 @@ from pullmatte.train.nano_matter import (
     crops,
     drawn_trimap,
 )
-from pullmatte.train.nano_start import start_nano
-from pullmatte.train.nano_tuning import (
-    NanoTuningRecipe,
-    NanoTuningSettings,
-    TuningSources,
-    kept_answer,
-    lighter,
+from pullmatte.train.nano_see_through import (
+    SeeThroughRecipe,
+    SeeThroughSettings,
+    SeeThroughSources,
+    with_see_through,
 )
+from pullmatte.train.nano_start import start_nano
 from pullmatte.train.recipe import Recipe
 
 SIZE = 64
@@ -199,41 +198,54 @@ def test_a_start_afresh_keeps_the_trunk_alone() -> None:
     assert not torch.equal(ours.top.weight, theirs.top.weight)
 
 
-def tuning(teacher: MAM2Network) -> NanoTuningRecipe:
+def see_through() -> SeeThroughRecipe:
     clips = ClipScenes(*art(), ClipSettings(frames=3, scenes=scenes().settings))
-    categories = CategoryClips(art()[1], size_px=SIZE, frames=3, categories=("slime", "fire"))
-    sources = TuningSources(scenes(), art()[1], categories, clips)
-    settings = NanoTuningSettings(batch=1)
-    return NanoTuningRecipe(lighter(teacher), matter(), teacher, sources, settings)
+    made = CategoryClips(art()[1], size_px=SIZE, frames=3, categories=("bubble", "fire"))
+    sources = SeeThroughSources(made, made, scenes(), clips, art()[1])
+    network = with_see_through(MAM2Network(sized(SIZE)))
+    return SeeThroughRecipe(network, matter(), sources, SeeThroughSettings(batch=1))
 
 
-def test_what_a_tuned_network_knew_is_asked_of_its_teacher() -> None:
-    recipe = tuning(MAM2Network(sized(SIZE)))
-    item = recipe.item(0)
-    with torch.no_grad():
-        batch = item.photo
-        answers = [forward(each, batch) for each in (recipe.helpers[0], recipe.network.eval())]
-        other = forward(MAM2Network(sized(SIZE)).eval(), batch)
-    assert float(kept_answer(answers[0], answers[0])) == pytest.approx(0, abs=1e-6)
-    near, far = (float(kept_answer(each, answers[0])) for each in (answers[1], other))
-    assert 0 <= near < far
-
-
-def test_tuning_teaches_the_network_and_leaves_its_teacher_alone() -> None:
-    recipe = tuning(MAM2Network(sized(SIZE)))
-    before = [value.clone() for value in recipe.helpers[0].parameters()]
+def test_a_second_decoder_learns_and_the_first_stays() -> None:
+    recipe = see_through()
+    before = {name: value.clone() for name, value in recipe.network.state_dict().items()}
     assert falls(recipe, 8, 5e-4) < 0.9
-    assert all(
-        torch.equal(*pair) for pair in zip(before, recipe.helpers[0].parameters(), strict=True)
-    )
-    still = recipe.network.sam2.vision_encoder.state_dict()
-    theirs = recipe.helpers[0].sam2.vision_encoder.state_dict()
-    assert all(torch.equal(value, theirs[name]) for name, value in still.items())
+    after = recipe.network.state_dict()
+    moved = {name for name, value in before.items() if not torch.equal(value, after[name])}
+    first = ("sam2.mask_decoder.", "sam2.vision_encoder.", "prompt_maps.", "sam2.prompt_encoder.")
+    assert not [name for name in moved if name.startswith(first)]
+    for part in ("decoder.", "prompt_maps.", "judge."):
+        assert any(name.startswith(f"see_through.{part}") for name in moved)
+    assert any("memory_attention" in name for name in moved)
 
 
-def test_a_lighter_network_has_the_same_weights() -> None:
-    network = MAM2Network(sized(SIZE))
-    light = lighter(network)
-    assert (light.config.sam2.memory_pool, light.config.silent_maps) == (2, False)
-    own = network.state_dict()
-    assert all(torch.equal(value, own[name]) for name, value in light.state_dict().items())
+def test_a_second_decoder_begins_as_the_first() -> None:
+    network = MAM2Network(sized(SIZE)).eval()
+    both = with_see_through(network, blocks=2, pool=1).eval()
+    item = joined_batches([see_through().item(0).opaque])
+    with torch.no_grad():
+        plain, first, second = (
+            forward(each, item).trimap_logits for each in (network, both, both.for_see_through())
+        )
+    assert torch.equal(plain, first)
+    assert torch.equal(plain, second)
+    assert with_see_through(both) is both
+
+
+def test_the_judge_learns_what_one_can_see_through() -> None:
+    recipe = see_through()
+    items = [recipe.item(number) for number in range(3)]
+    optimiser = torch.optim.Adam(recipe.network.see_through.judge.parameters(), lr=1e-3)
+    for _ in range(30):
+        loss = recipe._judged([
+            (joined_batches([item.through for item in items]), 1.0),
+            (joined_batches([item.opaque for item in items]), 0.0),
+        ])
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    with torch.no_grad():
+        judge, network = recipe.network.see_through, recipe.network
+        through = judge.chance(forward(network, items[0].through).tokens)
+        opaque = judge.chance(forward(network, items[0].opaque).tokens)
+    assert through.min() > 0.5 > opaque.max()

@@ -1,4 +1,4 @@
-"""The verbs of ``pullmatte train`` that make nano: prompter, memory, matter and tuning."""
+"""The verbs of ``pullmatte train`` that make nano: its prompter, memory, second decoder, matter."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,23 +20,23 @@ from pullmatte.cli.train_verbs import (
     register,
     run_recipe,
 )
-from pullmatte.data.art_pool import Art, fine_scenes, moving_scenes, read_art, scenes
+from pullmatte.data.art_pool import Art, fine_scenes, moving_scenes, of_opacity, read_art, scenes
 from pullmatte.data.moving_scenes import ClipSettings
-from pullmatte.data.novm.lessons import CategoryClips
+from pullmatte.data.novm.lessons import SOLID, THROUGH, CategoryClips
 from pullmatte.data.scenes import SceneSettings
 from pullmatte.train.nano import NanoRecipe, NanoSettings
 from pullmatte.train.nano_clips import NanoClipRecipe, NanoClipSettings
 from pullmatte.train.nano_matter import NanoMatterRecipe, NanoMatterSettings
-from pullmatte.train.nano_start import Networks, start_nano
-from pullmatte.train.nano_tuning import (
-    NanoTuningRecipe,
-    NanoTuningSettings,
-    TuningSources,
-    lighter,
+from pullmatte.train.nano_see_through import (
+    SeeThroughRecipe,
+    SeeThroughSettings,
+    SeeThroughSources,
+    with_see_through,
 )
+from pullmatte.train.nano_start import Networks, start_nano
 from pullmatte.train.recipe import Recipe
 from pullmatte.train.settings import LoopSettings
-from pullmatte.train.sources import MixedClips
+from pullmatte.train.sources import MixedClips, MixedSource
 
 SCENE_PX = 448
 """Side of the scenes that the matter's crops are cut from."""
@@ -83,19 +83,28 @@ def _matter(settings: Any, art: Art, networks: Networks, size_px: int) -> Recipe
     return NanoMatterRecipe(matter, network, source, settings)
 
 
-def _tuning(settings: Any, art: Art, networks: Networks, size_px: int) -> Recipe:
-    seed = settings.seed
-    categories = CategoryClips(art.backgrounds, size_px=size_px, seed=seed)
-    stills = SceneSettings(size_px, seed, scale=(0.25, 1.3), least_seen=0.5)
-    clips = moving_scenes(art, ClipSettings(scenes=replace(stills, occluder_chance=0.25)))
-    sources = TuningSources(
-        scenes(art, SceneSettings(size_px, seed, scale=(0.3, 1.7))),
-        art.backgrounds,
-        categories,
-        MixedClips([(clips, 1.0), (categories, 1.0)], seed),
+def _see_through(settings: Any, art: Art, networks: Networks, size_px: int) -> Recipe:
+    seed, grounds = settings.seed, art.backgrounds
+    stills = SceneSettings(size_px, seed, scale=(0.25, 1.3), least_seen=0.5, occluder_chance=0.25)
+    made = SceneSettings(size_px, seed, scale=(0.3, 1.5), made_chance=0.8, absent_chance=0.0)
+    through = CategoryClips(grounds, size_px=size_px, seed=seed, categories=THROUGH)
+    solid = CategoryClips(grounds, size_px=size_px, seed=seed, categories=SOLID)
+    others = of_opacity(art, "opaque")
+    sources = SeeThroughSources(
+        MixedSource(
+            [(through, 3.0), (scenes(of_opacity(art, "transparent"), made, "transparent"), 1.0)],
+            seed,
+        ),
+        through,
+        scenes(others, SceneSettings(size_px, seed, scale=(0.3, 1.7)), "opaque"),
+        MixedClips(
+            [(moving_scenes(others, ClipSettings(scenes=stills), "opaque"), 3.0), (solid, 1.0)],
+            seed,
+        ),
+        grounds,
     )
-    teacher, matter = networks
-    return NanoTuningRecipe(lighter(teacher), matter, teacher, sources, settings)
+    network, matter = networks
+    return SeeThroughRecipe(with_see_through(network), matter, sources, settings)
 
 
 def _add(
@@ -131,5 +140,10 @@ def add_verbs() -> None:
     """Add nano's verbs to ``pullmatte train``."""
     _add("nano", NanoSettings(), _nano, "nano's prompter, on composed scenes.")
     _add("nano-clips", NanoClipSettings(), _clips, "nano's memory, on composed clips.")
-    _add("nano-tuning", NanoTuningSettings(), _tuning, "nano once more, with itself as teacher.")
+    _add(
+        "nano-see-through",
+        SeeThroughSettings(),
+        _see_through,
+        "nano's second decoder, for what one can see through, and its judge.",
+    )
     _add("nano-matter", NanoMatterSettings(), _matter, "nano's matter, on crops of scenes.")

@@ -7,6 +7,7 @@ from pullmatte.data.cutouts import Bytes, StoredCutout, read_backgrounds, read_c
 from pullmatte.data.held_out import is_held_out
 from pullmatte.data.moving_scenes import ClipScenes, ClipSettings
 from pullmatte.data.procedural import KINDS
+from pullmatte.data.samples import SampleOpacity
 from pullmatte.data.scenes import SceneSettings, SceneSource, procedural_makers
 from pullmatte.errors import DatasetError
 
@@ -49,9 +50,14 @@ def read_art(folder: Path) -> Art:
     )
 
 
-def scenes(art: Art, settings: SceneSettings) -> SceneSource:
-    """Compose scenes for the prompter: every kind of procedural thing, and the art."""
-    makers = procedural_makers(list(KINDS), *MADE_PX)
+def of_opacity(art: Art, opacity: SampleOpacity) -> Art:
+    """Return the cut-outs of an opacity alone, and all backgrounds."""
+    return Art([each for each in art.cutouts if each.opacity == opacity], art.backgrounds)
+
+
+def scenes(art: Art, settings: SceneSettings, opacity: SampleOpacity | None = None) -> SceneSource:
+    """Compose scenes for the prompter: the art, and procedural things, of an opacity or all."""
+    makers = procedural_makers(_kinds(opacity), *MADE_PX)
     return SceneSource(art.cutouts, art.backgrounds, settings, makers=makers, favoured=FAVOURED)
 
 
@@ -63,7 +69,13 @@ def fine_scenes(art: Art, settings: SceneSettings) -> SceneSource:
     return SceneSource(art.cutouts, art.backgrounds, settings, makers=makers, favoured=FAVOURED)
 
 
-def moving_scenes(art: Art, settings: ClipSettings) -> ClipScenes:
-    """Compose clips for the memory."""
-    makers = procedural_makers(list(KINDS), *MADE_PX)
+def moving_scenes(
+    art: Art, settings: ClipSettings, opacity: SampleOpacity | None = None
+) -> ClipScenes:
+    """Compose clips for the memory; as `scenes`."""
+    makers = procedural_makers(_kinds(opacity), *MADE_PX)
     return ClipScenes(art.cutouts, art.backgrounds, settings, makers=makers, favoured=FAVOURED)
+
+
+def _kinds(opacity: SampleOpacity | None) -> list[str]:
+    return [name for name, kind in KINDS.items() if opacity in (None, kind.opacity)]

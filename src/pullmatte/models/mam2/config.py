@@ -170,6 +170,8 @@ class MAM2Config:
             frames; without them such frames are faster.
         refined_width: Inner channels of a convolutional block after each step of upscaling, half
             as many after the last; 0 for none.
+        see_through_blocks: A second decoder, for what one can see through, with so many blocks of
+            `prompted_blocks`' kind, and a judge that says whose turn it is; 0 for none.
 
     Source: MAM2, sections 3.4, 3.5, 4.1 and table 5.
     """
@@ -192,6 +194,7 @@ class MAM2Config:
     prompted_pool: int = 1
     silent_maps: bool = True
     refined_width: int = 0
+    see_through_blocks: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what no network can be built from."""
@@ -203,6 +206,7 @@ class MAM2Config:
             _require(isinstance(getattr(self, name), bool), self, name, "true or false")
         _require_counts(self, "fusion_layers", "fusion_width", "prompted_pool")
         _require_counts(self, "lora_rank", "prompted_blocks", "refined_width", least=0)
+        _require_counts(self, "see_through_blocks", least=0)
         _require_numbers(self, "lora_alpha", "clamp", "band_share")
         _require_numbers(self, "band_doubt", over=-1e-9)
         _require_numbers(self, "lora_dropout", over=-1e-9, most=0.999)

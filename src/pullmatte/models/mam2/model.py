@@ -20,6 +20,7 @@ from pullmatte.models.mam2.pdd import held
 from pullmatte.models.mam2.prompter import (
     HARD,
     PRESENT,
+    SEEN_THROUGH,
     SQUARE_LOGITS,
     Encoded,
     Found,
@@ -75,7 +76,12 @@ class MAM2Model:
         """On how many frames after its own each array of an entry is looked at."""
         config = self.network.config.sam2
         pointers, span = config.most_pointers - 1, config.spatial_span
-        return MappingProxyType({FEATURES: span, POINTER: pointers, LOGITS: 0})
+        spans = {FEATURES: span, POINTER: pointers, LOGITS: 0}
+        return MappingProxyType(spans | ({SEEN_THROUGH: 0} if self._judges else {}))
+
+    @property
+    def _judges(self) -> bool:
+        return self.network.see_through is not None
 
     @property
     def dtype(self) -> str:
@@ -119,7 +125,7 @@ class MAM2Model:
         """
         if prompt.trimap is not None:
             return self._by_trimap(encoded, prompt)
-        return self._finish(encoded, self._prompter.find(encoded, prompt), opacity)
+        return self._finish(encoded, self._prompter.find(encoded, prompt, opacity), opacity)
 
     def predict_many(
         self, encoded: Encoded, prompts: Sequence[Prompt], *, opacity: Opacity = "auto"
@@ -142,8 +148,9 @@ class MAM2Model:
             prediction: What was said of it.
 
         Returns:
-            "features", `(h w) 64` bfloat16; "pointer", `C`; "logits", `4h 4w` float16. They stay
-            on the network's device until numpy asks for them.
+            "features", `(h w) 64` bfloat16; "pointer", `C`; "logits", `4h 4w` float16; of networks
+            that tell such objects apart "seen_through", `1` bool. They stay on the network's
+            device until numpy asks for them.
         """
         known = prediction.carried
         if POINTER not in known:
@@ -151,11 +158,14 @@ class MAM2Model:
             known = self._prompter.from_mask(encoded, mask).carried()
         logits = known[LOGITS] if known[SQUARE_LOGITS] is None else known[SQUARE_LOGITS]
         features = self.network.memory(encoded.features, logits, known[PRESENT], hard=known[HARD])
-        return {
+        entry = {
             FEATURES: DeviceArray(features[0]),
             POINTER: DeviceArray(known[POINTER][0].float()),
             LOGITS: DeviceArray(held(known[LOGITS], known[PRESENT])[0, 0].half()),
         }
+        if self._judges:
+            entry[SEEN_THROUGH] = DeviceArray(torch.tensor([known.get(SEEN_THROUGH, False)]))
+        return entry
 
     @torch.inference_mode()
     def track(
@@ -191,7 +201,7 @@ class MAM2Model:
             return self.predict(encoded, said, opacity=opacity)
         if selection.is_empty:
             raise PromptError(f"frame {frame}: nothing is known of the object; prompt it first")
-        found = self._prompter.track(encoded, selection, said, before)
+        found = self._prompter.track(encoded, selection, said, before, opacity)
         return self._finish(encoded, found, opacity)
 
     def _by_trimap(self, encoded: Encoded, prompt: Prompt) -> Prediction:

@@ -1,5 +1,6 @@
 """MAM2's network without its matter: SAM 2 whose decoder also gives trimaps."""
 
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -15,6 +16,7 @@ from pullmatte.models.mam2.pdd import Branch, Choice, Decoded, PromptableDualMod
 from pullmatte.models.mam2.pooled_memory_attention import attend_pooled
 from pullmatte.models.mam2.prompt_maps import PromptMaps
 from pullmatte.models.mam2.sam2 import MemoryAttention
+from pullmatte.models.mam2.see_through import SeeThrough
 
 _MEAN = (0.485, 0.456, 0.406)
 _DEVIATION = (0.229, 0.224, 0.225)
@@ -44,6 +46,7 @@ class MAM2Network(nn.Module):
     Attributes:
         sam2: `transformers`' `Sam2VideoModel` with our decoder; tensors have its names.
         attend: What memory attention is done with; any call that equals `attend_memory`.
+        see_through: What there is for objects that one can see through; None for nothing.
 
     Source: MAM2, section 3.1, figure 2.
     """
@@ -63,6 +66,7 @@ class MAM2Network(nn.Module):
         self.attend: MemoryAttention = sam2.attend_memory if small else attend_memory_fast
         if config.sam2.memory_pool > 1:
             self.attend = attend_pooled(config.sam2.memory_pool)
+        self.see_through = SeeThrough(self.sam2, config) if config.see_through_blocks else None
 
     @property
     def decoder(self) -> PromptableDualModeDecoder:
@@ -92,6 +96,19 @@ class MAM2Network(nn.Module):
             getattr(self.sam2, part).to(dtype)
         # Rotary frequencies were rounded along with it.
         sam2.restore_constants(self.sam2, self.device)
+
+    def for_see_through(self) -> "MAM2Network":
+        """Return the network for objects that one can see through: all but the decoder is shared.
+
+        It is a view, made anew each time; its weights are this network's.
+        """
+        assert self.see_through is not None, "its caller looked at the config"
+        view, model = copy(self), copy(self.sam2)
+        view._modules, model._modules = dict(self._modules), dict(self.sam2._modules)
+        model.mask_decoder = self.see_through.decoder
+        view.sam2, view.prompt_maps = model, self.see_through.prompt_maps
+        view.config, view.see_through = self.see_through.config, None
+        return view
 
     def start_trimap_branch(self) -> None:
         """Begin the trimap branch, if there is one, as a copy of SAM 2's mask branch."""

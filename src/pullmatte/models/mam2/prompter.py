@@ -22,11 +22,13 @@ from pullmatte.models.mam2.pdd import Branch, Choice, Decoded, held
 from pullmatte.models.mam2.prompt_tensors import Square
 from pullmatte.models.mam2.sam2 import without_memory
 from pullmatte.models.mam2.settling import settled
-from pullmatte.models.protocol import BoolMask, Entry, Image, Kept
+from pullmatte.models.protocol import BoolMask, Entry, Image, Kept, Opacity
 from pullmatte.prompts import Box, Prompt, box_round
 
 _PREFIXES_KEPT = 32
 PRESENT, HARD, SQUARE_LOGITS = "present", "hard", "square_logits"
+SEEN_THROUGH = "seen_through"
+"""Name of an entry's array, `1` bool: whether the object is one that can be seen through."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +80,8 @@ class MAM2Options:
         least_sure: All foreground counts as unknown if the chance of it is nowhere so much: one
             sees through such objects. On frames on which something is said alone; 0 believes
             all of it.
+        see_through: From such a chance on, in [0, 1], an object is one that can be seen through;
+            of networks with a decoder for those alone.
         settle: Where another click moves the trimap's chances by less than so much, the trimap
             stays as it was without that click; 0 for never. A click then changes what it means,
             and a matter needn't do the rest again.
@@ -89,6 +93,7 @@ class MAM2Options:
     clicks_for_box: int = 0
     least_sure: float = 0.0
     settle: float = 0.0
+    see_through: float = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +107,7 @@ class Found:
         trimap_logits: `1 3 4h 4w`; None if no trimap was decoded.
         hard: Whether its mask is remembered as 0 and 1: something was said on the frame.
         square_logits: `1 1 S S`, of a user's mask, which is known better than `mask_logits`.
+        seen_through: Whether it is an object that one can see through.
     """
 
     mask_logits: Tensor
@@ -110,6 +116,7 @@ class Found:
     trimap_logits: Tensor | None
     hard: bool
     square_logits: Tensor | None = None
+    seen_through: bool = False
 
     @property
     def best_logits(self) -> Tensor:
@@ -124,6 +131,7 @@ class Found:
             PRESENT: self.present,
             HARD: self.hard,
             SQUARE_LOGITS: self.square_logits,
+            SEEN_THROUGH: self.seen_through,
         }
 
 
@@ -145,11 +153,12 @@ class Prompter:
         features = self.network.encode(square.image(image, self.network.device))
         return Encoded(image, square, features)
 
-    def find(self, encoded: Encoded, prompt: Prompt) -> Found:
+    def find(self, encoded: Encoded, prompt: Prompt, opacity: Opacity = "auto") -> Found:
         """Find the prompted object without memory.
 
         Args:
             encoded: The picture.
+            opacity: Who decodes it where there is a choice; with "auto" the judge says.
             prompt: Points, box and mask count. A mask alone stands as it is, and only the trimap
                 is decoded; with a box or clicks it is what they begin with. Nothing said means
                 the whole picture as a box.
@@ -174,9 +183,14 @@ class Prompter:
         prompt = self._with_box(encoded, prompt)
         fed = self._fed(encoded, prompt)
         previous = None if fed is None else fed.logits
-        found = self._settled(self._found(self._decode(encoded, prompt, previous), prompt), fed)
+        decoded = self._decode(encoded, prompt, previous)
+        found = self._settled(self._found(decoded, prompt), fed)
         self._feed(encoded, prompt, found)
-        return found
+        if not self._seen_through(decoded, opacity):
+            return found
+        network = self.network.for_see_through()
+        again = self._decode(encoded, prompt, previous, network=network)
+        return self._found(again, prompt, seen_through=True)
 
     def from_mask(self, encoded: Encoded, mask: BoolMask) -> Found:
         """Take a mask, `H W` bool, for the object, as SAM 2 does; without a trimap."""
@@ -191,8 +205,22 @@ class Prompter:
             square_logits=made.square_logits,
         )
 
+    def _seen_through(self, decoded: Decoded, opacity: Opacity) -> bool:
+        """Say whether what was decoded is an object that one can see through."""
+        judge = self.network.see_through
+        if judge is None or opacity == "opaque" or decoded.tokens is None:
+            return False
+        if opacity == "transparent":
+            return True
+        return float(judge.chance(decoded.tokens)) >= self.options.see_through
+
     def track(
-        self, encoded: Encoded, selection: Selection, clicks: Prompt, before: Entry | None
+        self,
+        encoded: Encoded,
+        selection: Selection,
+        clicks: Prompt,
+        before: Entry | None,
+        opacity: Opacity = "auto",
     ) -> Found:
         """Find on a frame what memories know.
 
@@ -203,22 +231,25 @@ class Prompter:
                 mask that it corrects. Where there is no such mask, a click in the object is
                 decoded as on a first frame.
             before: What is remembered of the frame from before; else that mask is decoded first.
+            opacity: Who decodes it where there is a choice; with "auto" what was found on the
+                prompted frames says.
 
         Raises:
             PromptError: If memories or clicks don't fit.
         """
         clicks.check(encoded.square.width, encoded.square.height)
-        network = self.network
+        through = self._remembered_through(selection, opacity)
+        network = self.network.for_see_through() if through else self.network
         tokens = assemble(network.sam2, selection, network.config.sam2)
         conditioned = network.condition(
             encoded.features, tokens.memory, tokens.memory_position, tokens.pointer_tokens
         )
         previous = None
         if clicks.points and self.options.feed_previous:
-            previous = self._previous(encoded, conditioned, before)
+            previous = self._previous(network, encoded, conditioned, before)
             if not bool((previous > 0).any()):
                 if _claims(clicks):
-                    return self.find(encoded, clicks)
+                    return self.find(encoded, clicks, opacity)
                 previous = None
         points, labels = encoded.square.points(clicks, network.device)
         decoded = decode_tracked(
@@ -231,12 +262,25 @@ class Prompter:
             choose=_choice(clicks),
             believed=_claims(clicks) and self.options.believe_prompts,
         )
-        return self._found(decoded, clicks)
+        return self._found(decoded, clicks, seen_through=through)
 
-    def _previous(self, encoded: Encoded, conditioned: Tensor, before: Entry | None) -> Tensor:
+    def _remembered_through(self, selection: Selection, opacity: Opacity) -> bool:
+        """Say whether prompted frames knew the object as one that can be seen through."""
+        if self.network.see_through is None or opacity == "opaque":
+            return False
+        flags = [
+            float(as_tensor(entry[SEEN_THROUGH], self.network.device).float().mean())
+            for age, entry in selection.spatial
+            if age == 0 and SEEN_THROUGH in entry
+        ]
+        return opacity == "transparent" or 2 * sum(flags) > len(flags)
+
+    def _previous(
+        self, network: MAM2Network, encoded: Encoded, conditioned: Tensor, before: Entry | None
+    ) -> Tensor:
         """Return the mask logits that clicks on a tracked frame correct."""
         if before is None or LOGITS not in before:
-            decoded = self.network.decode(encoded.features, conditioned, branch="tokens")
+            decoded = network.decode(encoded.features, conditioned, branch="tokens")
             return held(decoded.mask_logits, decoded.present)
         logits = as_tensor(before[LOGITS], self.network.device).float()
         side = self.network.config.sam2.mask_px
@@ -293,10 +337,15 @@ class Prompter:
         encoded.fed[prompt] = Fed(held(found.mask_logits, found.present), found.trimap_logits)
 
     def _decode(
-        self, encoded: Encoded, prompt: Prompt, previous: Tensor | None, branch: Branch = "on"
+        self,
+        encoded: Encoded,
+        prompt: Prompt,
+        previous: Tensor | None,
+        branch: Branch = "on",
+        network: MAM2Network | None = None,
     ) -> Decoded:
         points, labels = encoded.square.points(prompt, self.network.device)
-        return self.network.decode(
+        return (network or self.network).decode(
             encoded.features,
             self._free(encoded),
             points=points,
@@ -309,7 +358,7 @@ class Prompter:
     def _free(self, encoded: Encoded) -> Tensor:
         return without_memory(self.network.sam2, encoded.features.top)
 
-    def _found(self, decoded: Decoded, prompt: Prompt) -> Found:
+    def _found(self, decoded: Decoded, prompt: Prompt, *, seen_through: bool = False) -> Found:
         believed = _claims(prompt) and self.options.believe_prompts
         present = torch.ones_like(decoded.present) if believed else decoded.present
         return Found(
@@ -318,6 +367,7 @@ class Prompter:
             present=present,
             trimap_logits=decoded.trimap_logits,
             hard=not prompt.is_empty,
+            seen_through=seen_through,
         )
 
 

@@ -1,0 +1,262 @@
+"""nano's decoder for what one can see through, and its judge; the rest stays as it was.
+
+One decoder that learnt frost and bubbles forgot hair and leaves, also with its former self as a
+teacher on photos: they became unknown inside. So what finds opaque objects isn't touched here.
+Memory, which both decoders look at, learns from clips of both.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pullmatte.data.cutouts import Bytes
+from pullmatte.data.degradation import degraded
+from pullmatte.data.samples import ClipSource, MattingSample, SampleSource
+from pullmatte.data.training_prompts import PromptMixture
+from pullmatte.models.mam2.network import MAM2Network
+from pullmatte.models.nano.checkpoint import save_networks
+from pullmatte.models.nano.matter_network import MatterNetwork
+from pullmatte.train.logs import side_by_side
+from pullmatte.train.nano import MEMORY_PARTS, forward, prompter_losses
+from pullmatte.train.nano_batches import Batch, draw_batch, joined_batches
+from pullmatte.train.nano_clips import NanoClipSettings, clip_losses, draw_clip_batch
+
+THROUGH_PROMPTS = PromptMixture(box=0.7, points=0.2, box_by_points=0.1, mask=0.1)
+"""What fills a frame or is many can hardly be clicked at."""
+_STILLS = 3
+_TRACKED, _FIRST = 0.5, 0.3
+
+
+@dataclass(frozen=True)
+class SeeThroughSettings(NanoClipSettings):
+    """What the training is told.
+
+    Attributes:
+        batch: Each is three pictures and a clip of what one can see through, a clip of what not,
+            and a scene and a photo for the judge.
+        known_rate: Learning rate of memory, as a share of the second decoder's.
+    """
+
+    batch: int = 2
+    steps: int = 1000
+    learning_rate: float = 6e-4
+    warmup: int = 40
+    weight_decay: float = 0.01
+    average: float = 0.99
+    clip: float = 3.0
+    known_rate: float = 0.3
+
+
+@dataclass(frozen=True, eq=False)
+class SeeThroughSources:
+    """What is learnt from.
+
+    Attributes:
+        through: Pictures of what one can see through.
+        through_clips: Clips of it.
+        opaque: Scenes of what one can't see through, for the judge.
+        opaque_clips: Clips of it, for memory.
+        photos: Pictures as they are, `H W 3`, for the judge: of opaque things, whatever they are.
+    """
+
+    through: SampleSource
+    through_clips: ClipSource
+    opaque: SampleSource
+    opaque_clips: ClipSource
+    photos: Sequence[Bytes]
+
+
+@dataclass(frozen=True, eq=False)
+class SeeThroughItem:
+    """One of each source, of the first some."""
+
+    through: Batch
+    through_frames: list[Batch]
+    opaque: Batch
+    opaque_frames: list[Batch]
+
+
+class SeeThroughRecipe:
+    """The training.
+
+    Attributes:
+        name: "nano-see-through".
+        settings: What it was told.
+        network: The prompter, with a second decoder.
+        helpers: None.
+    """
+
+    name = "nano-see-through"
+    helpers: Sequence[nn.Module] = ()
+
+    def __init__(
+        self,
+        network: MAM2Network,
+        matter: MatterNetwork,
+        sources: SeeThroughSources,
+        settings: SeeThroughSettings,
+    ) -> None:
+        """Take a network of which what finds opaque objects stays as it is.
+
+        Args:
+            network: The prompter; see `with_see_through`.
+            matter: Is exported along with it.
+            sources: Of pictures of the network's side.
+            settings: What to do.
+        """
+        self.network, self.settings = network, settings
+        self._matter, self._sources = matter, sources
+        still = ("sam2.no_memory_positional_encoding",)
+        learns = ("see_through.", *(f"sam2.{part}" for part in MEMORY_PARTS))
+        for name, parameter in network.named_parameters():
+            parameter.requires_grad_(name.startswith(learns) and not name.startswith(still))
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Return AdamW's groups: memory learns more slowly."""
+        groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
+        for name, parameter in self.network.named_parameters():
+            if parameter.requires_grad:
+                groups[name.startswith("see_through.")].append(parameter)
+        rate, decay = self.settings.learning_rate, self.settings.weight_decay
+        return [
+            {"params": groups[True], "weight_decay": decay},
+            {"params": groups[False], "weight_decay": decay, "lr": rate * self.settings.known_rate},
+        ]
+
+    def item(self, number: int) -> SeeThroughItem:
+        """Draw some of each."""
+        side, mixture = self.network.config.sam2.mask_px, self.settings.mixture
+        sources = self._sources
+        photos = Photos(sources.photos, self.network.config.sam2.image_px, self.settings.seed)
+        several = range(number * _STILLS, (number + 1) * _STILLS)
+        scenes = [draw_batch(each, [number], mixture, side) for each in (sources.opaque, photos)]
+        return SeeThroughItem(
+            draw_batch(sources.through, several, THROUGH_PROMPTS, side),
+            draw_clip_batch(sources.through_clips, [number], THROUGH_PROMPTS, side),
+            joined_batches(scenes),
+            draw_clip_batch(sources.opaque_clips, [number], mixture, side),
+        )
+
+    def losses(self, items: Sequence[SeeThroughItem]) -> dict[str, Tensor]:
+        """Return the terms of both decoders and of the judge."""
+        view = self.network.for_see_through()
+        through, opaque = (
+            joined_batches([getattr(item, part) for item in items])
+            for part in ("through", "opaque")
+        )
+        frames, others = (
+            [joined_batches(parts) for parts in zip(*clips, strict=True)]
+            for clips in (
+                [item.through_frames for item in items],
+                [item.opaque_frames for item in items],
+            )
+        )
+        still = prompter_losses(forward(view, through), through)
+        clip, other = clip_losses(view, frames), clip_losses(self.network, others)
+        named = {
+            "through": still["total"],
+            "through_tracked": clip["tracked"],
+            "through_overlap": clip["overlap"],
+            "tracked": other["tracked"],
+            "overlap": other["overlap"],
+            "judge": self._judged([(through, 1.0), (opaque, 0.0)]),
+        }
+        total = still["total"] + _TRACKED * clip["tracked"] + _FIRST * clip["first"]
+        return {**named, "total": total + other["tracked"] + named["judge"]}
+
+    def panels(self) -> dict[str, Tensor]:
+        """Return two pictures with alpha, true trimap and what is decoded."""
+        device = self.network.device
+        items = [self.item(number) for number in range(1 << 30, (1 << 30) + 2)]
+        batch = joined_batches([item.through for item in items]).to(device)
+        decoded = forward(self.network.for_see_through(), batch)
+        assert decoded.trimap_logits is not None
+        found = decoded.trimap_logits.argmax(1, keepdim=True) / 2
+        true = batch.trimap[:, None] / 2
+        shown = [F.interpolate(e, true.shape[-2:], mode="area") for e in (batch.image, batch.alpha)]
+        off = (found - true).abs().mean()
+        return {"through": side_by_side(*shown, true, found), "trimap_off": off}
+
+    def export(self, weights: Mapping[str, Tensor], folder: Path) -> None:
+        """Write nano's folder."""
+        self.network.load_state_dict(weights)
+        save_networks(self.network, self._matter, folder)
+
+    def _judged(self, pairs: Sequence[tuple[Batch, float]]) -> Tensor:
+        """Return the judge's loss on batches of things that are all of a kind."""
+        judge = self.network.see_through
+        assert judge is not None, "with_see_through gave one"
+        terms = []
+        for batch, wanted in pairs:
+            with torch.no_grad():
+                tokens = forward(self.network, batch).tokens
+            assert tokens is not None, "a decoder gives its tokens"
+            logits = judge.judge(tokens)[:, 0]
+            terms.append(
+                F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, wanted))
+            )
+        return torch.stack(terms).mean()
+
+
+class Photos:
+    """Crops of photos, each with a blob to point at: nobody knows what is there."""
+
+    def __init__(self, pictures: Sequence[Bytes], size_px: int, seed: int) -> None:
+        """Take pictures, `H W 3`, and the side of the crops."""
+        self._pictures, self._size, self._seed = pictures, size_px, seed
+
+    def sample(self, number: int) -> MattingSample:
+        """Return the crop of a number; its alpha is the blob."""
+        rng = np.random.default_rng([self._seed, number, 99])
+        picture = self._pictures[int(rng.integers(len(self._pictures)))]
+        height, width = picture.shape[:2]
+        side = int(min(height, width) * rng.uniform(0.45, 1))
+        top, left = rng.integers(height - side + 1), rng.integers(width - side + 1)
+        size = (self._size, self._size)
+        cut = picture[top : top + side, left : left + side]
+        image = cv2.resize(cut, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+        image = image[:, ::-1] if rng.random() < 0.5 else image
+        alpha = np.zeros(size, np.float32)
+        centre, radii = (
+            tuple(int(each) for each in rng.uniform(*share, 2) * self._size)
+            for share in ((0.2, 0.8), (0.08, 0.45))
+        )
+        cv2.ellipse(alpha, centre, radii, rng.uniform(0, 180), 0, 360, 1.0, -1)
+        return MattingSample(degraded(np.ascontiguousarray(image), rng, 0.5), alpha)
+
+
+def with_see_through(network: MAM2Network, blocks: int = 1, pool: int = 2) -> MAM2Network:
+    """Give a network a second decoder that begins as its first; memories are pooled from now on.
+
+    Args:
+        network: With a trimap branch. One that has a second decoder is returned as it is.
+        blocks: Of the second decoder, at most as many as the first has.
+        pool: Memories and what prompted maps look at are means of so many by so many places.
+    """
+    if network.see_through is not None:
+        return network
+    config = replace(
+        network.config,
+        sam2=replace(network.config.sam2, memory_pool=pool),
+        prompted_pool=pool,
+        see_through_blocks=blocks,
+    )
+    with torch.random.fork_rng():
+        found = MAM2Network(config)
+    known = network.state_dict()
+    tensors = dict(known)
+    for name in found.state_dict():
+        source = name.replace("see_through.decoder.", "sam2.mask_decoder.")
+        source = source.replace("see_through.prompt_maps.", "prompt_maps.")
+        if name not in tensors and source in known:
+            tensors[name] = known[source]
+    missing = found.load_state_dict(tensors, strict=False).missing_keys
+    assert all(name.startswith("see_through.judge.") for name in missing), missing
+    return found

@@ -1,0 +1,115 @@
+"""Objects that one can see through: whose turn it is to decode them, and that it is remembered."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from pullmatte.models.mam2.config import MINIATURE, MAM2Config
+from pullmatte.models.mam2.model import MAM2Model
+from pullmatte.models.mam2.network import MAM2Network
+from pullmatte.models.protocol import Memories
+from pullmatte.prompts import Prompt
+from pullmatte.train.nano_see_through import with_see_through
+
+BOX = Prompt.of(box=(20, 10, 100, 80))
+
+
+class Halves:
+    """A matter that leaves unknown pixels half."""
+
+    def matte(self, image, trimap):
+        return trimap.copy()
+
+
+@pytest.fixture
+def plain(make_network) -> MAM2Network:
+    return make_network(replace(MINIATURE, prompted_blocks=1))
+
+
+@pytest.fixture
+def both(plain) -> MAM2Network:
+    """The same, and a decoder that says something else."""
+    return with_see_through(plain, blocks=1, pool=1).eval()
+
+
+def judged(network: MAM2Network, says: float) -> MAM2Model:
+    """Return a model whose judge has made up his mind, and whose second decoder differs."""
+    torch.manual_seed(3)
+    with torch.no_grad():
+        network.see_through.judge[-1].weight.zero_()
+        network.see_through.judge[-1].bias.fill_(says)
+        for value in network.see_through.decoder.trimap_branch.parameters():
+            value.add_(0.3 * torch.randn_like(value))
+    return MAM2Model(network, Halves())
+
+
+def trimap(model: MAM2Model, image: np.ndarray, **given: str) -> np.ndarray:
+    return model.predict(model.encode(image), BOX, **given).trimap
+
+
+def test_the_judge_says_who_decodes(plain, both, photo) -> None:
+    first = trimap(MAM2Model(plain, Halves()), photo)
+    model = judged(both, -9)
+    second = trimap(MAM2Model(both.for_see_through(), Halves()), photo)
+    assert not np.array_equal(first, second)
+    assert np.array_equal(trimap(model, photo), first)
+    assert np.array_equal(trimap(judged_again(model, 9), photo), second)
+
+
+def judged_again(model: MAM2Model, says: float) -> MAM2Model:
+    with torch.no_grad():
+        model.network.see_through.judge[-1].bias.fill_(says)
+    return model
+
+
+def test_a_person_may_say_it(plain, both, photo) -> None:
+    first = trimap(MAM2Model(plain, Halves()), photo)
+    model = judged(both, 9)
+    assert np.array_equal(trimap(model, photo, opacity="opaque"), first)
+    model = judged_again(model, -9)
+    said = trimap(model, photo, opacity="transparent")
+    own = trimap(MAM2Model(both.for_see_through(), Halves()), photo)
+    assert np.array_equal(said, np.where(own == 1, 0.5, own))
+
+
+@pytest.mark.parametrize("says", [-9.0, 9.0])
+def test_tracked_frames_know_it_from_the_prompted_one(both, photo, says) -> None:
+    model = judged(both, says)
+    assert "seen_through" in model.memory_spans
+    encoded = model.encode(photo)
+    entry = model.remember(encoded, model.predict(encoded, BOX))
+    # As it comes back from a project's file.
+    entry = {name: np.asarray(value) for name, value in entry.items()}
+    assert entry["seen_through"].dtype == bool
+    assert bool(entry["seen_through"].all()) == (says > 0)
+    # Whatever he would say by now: he isn't asked again.
+    model = judged_again(model, -says)
+    memories = Memories({0: entry}, {})
+    found = model.track(encoded, memories, 1)
+    own = model.network.for_see_through() if says > 0 else without(model.network)
+    wanted = MAM2Model(own, Halves()).track(encoded, memories, 1)
+    assert np.array_equal(found.trimap, wanted.trimap)
+    assert bool(np.asarray(model.remember(encoded, found)["seen_through"]).all()) == (says > 0)
+
+
+def without(network: MAM2Network) -> MAM2Network:
+    """Return a network without its second decoder."""
+    found = MAM2Network(replace(network.config, see_through_blocks=0)).eval()
+    own = found.state_dict()
+    found.load_state_dict({n: v for n, v in network.state_dict().items() if n in own})
+    return found
+
+
+def test_networks_without_one_remember_nothing_new(plain, photo) -> None:
+    model = MAM2Model(plain, Halves())
+    encoded = model.encode(photo)
+    entry = model.remember(encoded, model.predict(encoded, BOX))
+    assert set(entry) == set(model.memory_spans) == {"features", "pointer", "logits"}
+
+
+def test_a_config_says_whether_there_is_one() -> None:
+    config = replace(MINIATURE, see_through_blocks=1)
+    assert MAM2Config.from_dict(config.to_dict()) == config
+    assert MAM2Network(MINIATURE).see_through is None
