@@ -201,7 +201,7 @@ def test_a_start_afresh_keeps_the_trunk_alone() -> None:
 def see_through() -> SeeThroughRecipe:
     clips = ClipScenes(*art(), ClipSettings(frames=3, scenes=scenes().settings))
     made = CategoryClips(art()[1], size_px=SIZE, frames=3, categories=("bubble", "fire"))
-    sources = SeeThroughSources(made, made, scenes(), clips, art()[1])
+    sources = SeeThroughSources(made, made, clips)
     network = with_see_through(MAM2Network(sized(SIZE)))
     return SeeThroughRecipe(network, matter(), sources, SeeThroughSettings(batch=1))
 
@@ -214,7 +214,7 @@ def test_a_second_decoder_learns_and_the_first_stays() -> None:
     moved = {name for name, value in before.items() if not torch.equal(value, after[name])}
     first = ("sam2.mask_decoder.", "sam2.vision_encoder.", "prompt_maps.", "sam2.prompt_encoder.")
     assert not [name for name in moved if name.startswith(first)]
-    for part in ("decoder.", "prompt_maps.", "judge."):
+    for part in ("decoder.", "prompt_maps."):
         assert any(name.startswith(f"see_through.{part}") for name in moved)
     assert any("memory_attention" in name for name in moved)
 
@@ -222,7 +222,7 @@ def test_a_second_decoder_learns_and_the_first_stays() -> None:
 def test_a_second_decoder_begins_as_the_first() -> None:
     network = MAM2Network(sized(SIZE)).eval()
     both = with_see_through(network, blocks=2, pool=1).eval()
-    item = joined_batches([see_through().item(0).opaque])
+    item = see_through().item(0).through
     with torch.no_grad():
         plain, first, second = (
             forward(each, item).trimap_logits for each in (network, both, both.for_see_through())
@@ -230,22 +230,3 @@ def test_a_second_decoder_begins_as_the_first() -> None:
     assert torch.equal(plain, first)
     assert torch.equal(plain, second)
     assert with_see_through(both) is both
-
-
-def test_the_judge_learns_what_one_can_see_through() -> None:
-    recipe = see_through()
-    items = [recipe.item(number) for number in range(3)]
-    optimiser = torch.optim.Adam(recipe.network.see_through.judge.parameters(), lr=1e-3)
-    for _ in range(30):
-        loss = recipe._judged([
-            (joined_batches([item.through for item in items]), 1.0),
-            (joined_batches([item.opaque for item in items]), 0.0),
-        ])
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-    with torch.no_grad():
-        judge, network = recipe.network.see_through, recipe.network
-        through = judge.chance(forward(network, items[0].through).tokens)
-        opaque = judge.chance(forward(network, items[0].opaque).tokens)
-    assert through.min() > 0.5 > opaque.max()

@@ -96,12 +96,10 @@ def _see_through(settings: Any, art: Art, networks: Networks, size_px: int) -> R
             seed,
         ),
         through,
-        scenes(others, SceneSettings(size_px, seed, scale=(0.3, 1.7)), "opaque"),
         MixedClips(
             [(moving_scenes(others, ClipSettings(scenes=stills), "opaque"), 3.0), (solid, 1.0)],
             seed,
         ),
-        grounds,
     )
     network, matter = networks
     return SeeThroughRecipe(with_see_through(network), matter, sources, settings)
@@ -144,6 +142,6 @@ def add_verbs() -> None:
         "nano-see-through",
         SeeThroughSettings(),
         _see_through,
-        "nano's second decoder, for what one can see through, and its judge.",
+        "nano's second decoder, for what one can see through.",
     )
     _add("nano-matter", NanoMatterSettings(), _matter, "nano's matter, on crops of scenes.")

@@ -1,4 +1,4 @@
-"""nano's decoder for what one can see through, and its judge; the rest stays as it was.
+"""nano's decoder for what one can see through; the other one stays as it was.
 
 One decoder that learnt frost and bubbles forgot hair and leaves, also with its former self as a
 teacher on photos: they became unknown inside. So what finds opaque objects isn't touched here.
@@ -10,15 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pullmatte.data.cutouts import Bytes
-from pullmatte.data.degradation import degraded
-from pullmatte.data.samples import ClipSource, MattingSample, SampleSource
+from pullmatte.data.samples import ClipSource, SampleSource
 from pullmatte.data.training_prompts import PromptMixture
 from pullmatte.models.mam2.network import MAM2Network
 from pullmatte.models.nano.checkpoint import save_networks
@@ -39,8 +35,8 @@ class SeeThroughSettings(NanoClipSettings):
     """What the training is told.
 
     Attributes:
-        batch: Each is three pictures and a clip of what one can see through, a clip of what not,
-            and a scene and a photo for the judge.
+        batch: Each is three pictures and a clip of what one can see through, and a clip of what
+            not.
         known_rate: Learning rate of memory, as a share of the second decoder's.
     """
 
@@ -61,16 +57,12 @@ class SeeThroughSources:
     Attributes:
         through: Pictures of what one can see through.
         through_clips: Clips of it.
-        opaque: Scenes of what one can't see through, for the judge.
-        opaque_clips: Clips of it, for memory.
-        photos: Pictures as they are, `H W 3`, for the judge: of opaque things, whatever they are.
+        opaque_clips: Clips of all else, for memory.
     """
 
     through: SampleSource
     through_clips: ClipSource
-    opaque: SampleSource
     opaque_clips: ClipSource
-    photos: Sequence[Bytes]
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +71,6 @@ class SeeThroughItem:
 
     through: Batch
     through_frames: list[Batch]
-    opaque: Batch
     opaque_frames: list[Batch]
 
 
@@ -134,23 +125,17 @@ class SeeThroughRecipe:
         """Draw some of each."""
         side, mixture = self.network.config.sam2.mask_px, self.settings.mixture
         sources = self._sources
-        photos = Photos(sources.photos, self.network.config.sam2.image_px, self.settings.seed)
         several = range(number * _STILLS, (number + 1) * _STILLS)
-        scenes = [draw_batch(each, [number], mixture, side) for each in (sources.opaque, photos)]
         return SeeThroughItem(
             draw_batch(sources.through, several, THROUGH_PROMPTS, side),
             draw_clip_batch(sources.through_clips, [number], THROUGH_PROMPTS, side),
-            joined_batches(scenes),
             draw_clip_batch(sources.opaque_clips, [number], mixture, side),
         )
 
     def losses(self, items: Sequence[SeeThroughItem]) -> dict[str, Tensor]:
-        """Return the terms of both decoders and of the judge."""
+        """Return the second decoder's terms, and those of tracking with the first."""
         view = self.network.for_see_through()
-        through, opaque = (
-            joined_batches([getattr(item, part) for item in items])
-            for part in ("through", "opaque")
-        )
+        through = joined_batches([item.through for item in items])
         frames, others = (
             [joined_batches(parts) for parts in zip(*clips, strict=True)]
             for clips in (
@@ -166,10 +151,9 @@ class SeeThroughRecipe:
             "through_overlap": clip["overlap"],
             "tracked": other["tracked"],
             "overlap": other["overlap"],
-            "judge": self._judged([(through, 1.0), (opaque, 0.0)]),
         }
         total = still["total"] + _TRACKED * clip["tracked"] + _FIRST * clip["first"]
-        return {**named, "total": total + other["tracked"] + named["judge"]}
+        return {**named, "total": total + other["tracked"]}
 
     def panels(self) -> dict[str, Tensor]:
         """Return two pictures with alpha, true trimap and what is decoded."""
@@ -188,48 +172,6 @@ class SeeThroughRecipe:
         """Write nano's folder."""
         self.network.load_state_dict(weights)
         save_networks(self.network, self._matter, folder)
-
-    def _judged(self, pairs: Sequence[tuple[Batch, float]]) -> Tensor:
-        """Return the judge's loss on batches of things that are all of a kind."""
-        judge = self.network.see_through
-        assert judge is not None, "with_see_through gave one"
-        terms = []
-        for batch, wanted in pairs:
-            with torch.no_grad():
-                tokens = forward(self.network, batch).tokens
-            assert tokens is not None, "a decoder gives its tokens"
-            logits = judge.judge(tokens)[:, 0]
-            terms.append(
-                F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, wanted))
-            )
-        return torch.stack(terms).mean()
-
-
-class Photos:
-    """Crops of photos, each with a blob to point at: nobody knows what is there."""
-
-    def __init__(self, pictures: Sequence[Bytes], size_px: int, seed: int) -> None:
-        """Take pictures, `H W 3`, and the side of the crops."""
-        self._pictures, self._size, self._seed = pictures, size_px, seed
-
-    def sample(self, number: int) -> MattingSample:
-        """Return the crop of a number; its alpha is the blob."""
-        rng = np.random.default_rng([self._seed, number, 99])
-        picture = self._pictures[int(rng.integers(len(self._pictures)))]
-        height, width = picture.shape[:2]
-        side = int(min(height, width) * rng.uniform(0.45, 1))
-        top, left = rng.integers(height - side + 1), rng.integers(width - side + 1)
-        size = (self._size, self._size)
-        cut = picture[top : top + side, left : left + side]
-        image = cv2.resize(cut, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-        image = image[:, ::-1] if rng.random() < 0.5 else image
-        alpha = np.zeros(size, np.float32)
-        centre, radii = (
-            tuple(int(each) for each in rng.uniform(*share, 2) * self._size)
-            for share in ((0.2, 0.8), (0.08, 0.45))
-        )
-        cv2.ellipse(alpha, centre, radii, rng.uniform(0, 180), 0, 360, 1.0, -1)
-        return MattingSample(degraded(np.ascontiguousarray(image), rng, 0.5), alpha)
 
 
 def with_see_through(network: MAM2Network, blocks: int = 1, pool: int = 2) -> MAM2Network:
@@ -257,6 +199,5 @@ def with_see_through(network: MAM2Network, blocks: int = 1, pool: int = 2) -> MA
         source = source.replace("see_through.prompt_maps.", "prompt_maps.")
         if name not in tensors and source in known:
             tensors[name] = known[source]
-    missing = found.load_state_dict(tensors, strict=False).missing_keys
-    assert all(name.startswith("see_through.judge.") for name in missing), missing
+    found.load_state_dict(tensors)
     return found

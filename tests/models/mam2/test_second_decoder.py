@@ -1,4 +1,4 @@
-"""Objects that one can see through: whose turn it is to decode them, and that it is remembered."""
+"""Objects that one can see through: which decoder's turn it is, and that it is remembered."""
 
 from dataclasses import replace
 
@@ -9,6 +9,7 @@ import torch
 from pullmatte.models.mam2.config import MINIATURE, MAM2Config
 from pullmatte.models.mam2.model import MAM2Model
 from pullmatte.models.mam2.network import MAM2Network
+from pullmatte.models.mam2.prompter import MAM2Options
 from pullmatte.models.protocol import Memories
 from pullmatte.prompts import Prompt
 from pullmatte.train.nano_see_through import with_see_through
@@ -34,64 +35,59 @@ def both(plain) -> MAM2Network:
     return with_see_through(plain, blocks=1, pool=1).eval()
 
 
-def judged(network: MAM2Network, says: float) -> MAM2Model:
-    """Return a model whose judge has made up his mind, and whose second decoder differs."""
-    torch.manual_seed(3)
+def judging(network: MAM2Network, least_sure: float) -> MAM2Model:
+    """Return a model that is sure of much, or of nothing, and whose second decoder differs."""
+    generator = torch.Generator().manual_seed(3)
     with torch.no_grad():
-        network.see_through.judge[-1].weight.zero_()
-        network.see_through.judge[-1].bias.fill_(says)
         for value in network.see_through.decoder.trimap_branch.parameters():
-            value.add_(0.3 * torch.randn_like(value))
-    return MAM2Model(network, Halves())
+            value.add_(0.3 * torch.randn(value.shape, generator=generator))
+    return MAM2Model(network, Halves(), MAM2Options(least_sure=least_sure))
+
+
+def again(model: MAM2Model, least_sure: float) -> MAM2Model:
+    return MAM2Model(model.network, Halves(), MAM2Options(least_sure=least_sure))
 
 
 def trimap(model: MAM2Model, image: np.ndarray, **given: str) -> np.ndarray:
     return model.predict(model.encode(image), BOX, **given).trimap
 
 
-def test_the_judge_says_who_decodes(plain, both, photo) -> None:
+def test_what_is_nowhere_sure_is_decoded_again(plain, both, photo) -> None:
     first = trimap(MAM2Model(plain, Halves()), photo)
-    model = judged(both, -9)
+    model = judging(both, 0)
     second = trimap(MAM2Model(both.for_see_through(), Halves()), photo)
     assert not np.array_equal(first, second)
     assert np.array_equal(trimap(model, photo), first)
-    assert np.array_equal(trimap(judged_again(model, 9), photo), second)
-
-
-def judged_again(model: MAM2Model, says: float) -> MAM2Model:
-    with torch.no_grad():
-        model.network.see_through.judge[-1].bias.fill_(says)
-    return model
+    assert np.array_equal(trimap(again(model, 1.01), photo), second)
 
 
 def test_a_person_may_say_it(plain, both, photo) -> None:
     first = trimap(MAM2Model(plain, Halves()), photo)
-    model = judged(both, 9)
+    model = judging(both, 1.01)
     assert np.array_equal(trimap(model, photo, opacity="opaque"), first)
-    model = judged_again(model, -9)
-    said = trimap(model, photo, opacity="transparent")
+    said = trimap(again(model, 0), photo, opacity="transparent")
     own = trimap(MAM2Model(both.for_see_through(), Halves()), photo)
     assert np.array_equal(said, np.where(own == 1, 0.5, own))
 
 
-@pytest.mark.parametrize("says", [-9.0, 9.0])
-def test_tracked_frames_know_it_from_the_prompted_one(both, photo, says) -> None:
-    model = judged(both, says)
+@pytest.mark.parametrize("through", [False, True])
+def test_tracked_frames_know_it_from_the_prompted_one(both, photo, through) -> None:
+    model = judging(both, 1.01 if through else 0)
     assert "seen_through" in model.memory_spans
     encoded = model.encode(photo)
     entry = model.remember(encoded, model.predict(encoded, BOX))
     # As it comes back from a project's file.
     entry = {name: np.asarray(value) for name, value in entry.items()}
     assert entry["seen_through"].dtype == bool
-    assert bool(entry["seen_through"].all()) == (says > 0)
-    # Whatever he would say by now: he isn't asked again.
-    model = judged_again(model, -says)
+    assert bool(entry["seen_through"].all()) is through
+    # However sure it is by now: that isn't asked again.
+    model = again(model, 0 if through else 1.01)
     memories = Memories({0: entry}, {})
     found = model.track(encoded, memories, 1)
-    own = model.network.for_see_through() if says > 0 else without(model.network)
+    own = model.network.for_see_through() if through else without(model.network)
     wanted = MAM2Model(own, Halves()).track(encoded, memories, 1)
     assert np.array_equal(found.trimap, wanted.trimap)
-    assert bool(np.asarray(model.remember(encoded, found)["seen_through"]).all()) == (says > 0)
+    assert bool(np.asarray(model.remember(encoded, found)["seen_through"]).all()) is through
 
 
 def without(network: MAM2Network) -> MAM2Network:

@@ -17,12 +17,8 @@ from pullmatte.data.novm.staging import staged
 from pullmatte.data.samples import MattingClip, MattingSample
 from pullmatte.data.set_files import Bytes
 
-THROUGH = tuple(
-    name
-    for name, shown in CATEGORIES.items()
-    if all(each.opacity == "transparent" for each in shown)
-)
-"""Categories of what one can see through."""
+THROUGH = ("bubble", "cloud", "explosion", "fire", "frost", "plant", "water")
+"""Categories of what one can see through, or of which all is edge."""
 SOLID = tuple(name for name in CATEGORIES if name not in THROUGH)
 CANVASES: tuple[Size, ...] = ((16, 9), (16, 9), (4, 3), (1, 1), (9, 16))
 _MADE = 0.3

@@ -170,8 +170,8 @@ class MAM2Config:
             frames; without them such frames are faster.
         refined_width: Inner channels of a convolutional block after each step of upscaling, half
             as many after the last; 0 for none.
-        see_through_blocks: A second decoder, for what one can see through, with so many blocks of
-            `prompted_blocks`' kind, and a judge that says whose turn it is; 0 for none.
+        see_through_blocks: A second decoder, for objects of which nothing is surely foreground,
+            with so many blocks of `prompted_blocks`' kind; 0 for none.
 
     Source: MAM2, sections 3.4, 3.5, 4.1 and table 5.
     """

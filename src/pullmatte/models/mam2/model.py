@@ -77,10 +77,10 @@ class MAM2Model:
         config = self.network.config.sam2
         pointers, span = config.most_pointers - 1, config.spatial_span
         spans = {FEATURES: span, POINTER: pointers, LOGITS: 0}
-        return MappingProxyType(spans | ({SEEN_THROUGH: 0} if self._judges else {}))
+        return MappingProxyType(spans | ({SEEN_THROUGH: 0} if self._tells_apart else {}))
 
     @property
-    def _judges(self) -> bool:
+    def _tells_apart(self) -> bool:
         return self.network.see_through is not None
 
     @property
@@ -163,7 +163,7 @@ class MAM2Model:
             POINTER: DeviceArray(known[POINTER][0].float()),
             LOGITS: DeviceArray(held(known[LOGITS], known[PRESENT])[0, 0].half()),
         }
-        if self._judges:
+        if self._tells_apart:
             entry[SEEN_THROUGH] = DeviceArray(torch.tensor([known.get(SEEN_THROUGH, False)]))
         return entry
 
@@ -230,7 +230,8 @@ class MAM2Model:
             trimap = mask_band(logits, share=config.band_share, doubt=config.band_doubt)
         else:
             # On tracked frames a network is less sure of anything, and would flicker.
-            least = self.options.least_sure if found.hard else 0.0
+            told = found.hard and self.network.see_through is None
+            least = self.options.least_sure if told else 0.0
             sure = without_doubted_foreground(found.trimap_logits, least)
             trimap = square.restored_trimap(sure)
         if opacity == "transparent":

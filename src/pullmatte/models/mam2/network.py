@@ -46,7 +46,7 @@ class MAM2Network(nn.Module):
     Attributes:
         sam2: `transformers`' `Sam2VideoModel` with our decoder; tensors have its names.
         attend: What memory attention is done with; any call that equals `attend_memory`.
-        see_through: What there is for objects that one can see through; None for nothing.
+        see_through: A decoder for objects that one can see through; None for none.
 
     Source: MAM2, section 3.1, figure 2.
     """

@@ -39,7 +39,6 @@ class Decoded:
         candidates: `K 1 4h 4w`, or `K 3 4h 4w` for the choice "best".
         quality: `K 1` or `K 3`: intersection over union that the decoder expects of each.
         trimap_logits: `K 3 4h 4w`, background, unknown and foreground; None if not decoded.
-        tokens: `K M C`, all output tokens.
     """
 
     mask_logits: Tensor
@@ -48,7 +47,6 @@ class Decoded:
     candidates: Tensor
     quality: Tensor
     trimap_logits: Tensor | None
-    tokens: Tensor | None = None
 
     @property
     def present(self) -> Tensor:
@@ -246,7 +244,7 @@ class PromptableDualModeDecoder(StepwiseDecoder):
         trimap = None
         if extra is not None and branch == "on":
             trimap = extra(found[:, -CLASSES:], image, frame, feature, mask)
-        return Decoded(mask, token, score, masks, quality, trimap, found)
+        return Decoded(mask, token, score, masks, quality, trimap)
 
     def _chosen(
         self, masks: Tensor, tokens: Tensor, quality: Tensor, choose: Choice

@@ -21,6 +21,7 @@ from pullmatte.models.mam2.network import MAM2Network
 from pullmatte.models.mam2.pdd import Branch, Choice, Decoded, held
 from pullmatte.models.mam2.prompt_tensors import Square
 from pullmatte.models.mam2.sam2 import without_memory
+from pullmatte.models.mam2.see_through import surest_foreground
 from pullmatte.models.mam2.settling import settled
 from pullmatte.models.protocol import BoolMask, Entry, Image, Kept, Opacity
 from pullmatte.prompts import Box, Prompt, box_round
@@ -77,11 +78,10 @@ class MAM2Options:
             is, whatever the network says.
         clicks_for_box: From so many clicks in the object on a first frame's prompt without a box
             gets one round them; 0 for never. For networks that know boxes better than clicks.
-        least_sure: All foreground counts as unknown if the chance of it is nowhere so much: one
-            sees through such objects. On frames on which something is said alone; 0 believes
-            all of it.
-        see_through: From such a chance on, in [0, 1], an object is one that can be seen through;
-            of networks with a decoder for those alone.
+        least_sure: If the chance of foreground is nowhere so much, an object is one that can be
+            seen through. It is decoded again where the network has a second decoder, and stays
+            such an object while it is tracked; else all its foreground counts as unknown, on
+            frames on which something is said alone. 0 believes all of it.
         settle: Where another click moves the trimap's chances by less than so much, the trimap
             stays as it was without that click; 0 for never. A click then changes what it means,
             and a matter needn't do the rest again.
@@ -93,7 +93,6 @@ class MAM2Options:
     clicks_for_box: int = 0
     least_sure: float = 0.0
     settle: float = 0.0
-    see_through: float = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,7 +157,7 @@ class Prompter:
 
         Args:
             encoded: The picture.
-            opacity: Who decodes it where there is a choice; with "auto" the judge says.
+            opacity: Which decoder's turn it is where there are two; with "auto" the first says.
             prompt: Points, box and mask count. A mask alone stands as it is, and only the trimap
                 is decoded; with a box or clicks it is what they begin with. Nothing said means
                 the whole picture as a box.
@@ -206,13 +205,13 @@ class Prompter:
         )
 
     def _seen_through(self, decoded: Decoded, opacity: Opacity) -> bool:
-        """Say whether what was decoded is an object that one can see through."""
-        judge = self.network.see_through
-        if judge is None or opacity == "opaque" or decoded.tokens is None:
+        """Say whether what was decoded is for the second decoder, if there is one."""
+        if self.network.see_through is None or opacity == "opaque":
             return False
         if opacity == "transparent":
             return True
-        return float(judge.chance(decoded.tokens)) >= self.options.see_through
+        logits = decoded.trimap_logits
+        return logits is not None and surest_foreground(logits) < self.options.least_sure
 
     def track(
         self,
@@ -231,8 +230,7 @@ class Prompter:
                 mask that it corrects. Where there is no such mask, a click in the object is
                 decoded as on a first frame.
             before: What is remembered of the frame from before; else that mask is decoded first.
-            opacity: Who decodes it where there is a choice; with "auto" what was found on the
-                prompted frames says.
+            opacity: As for `find`; with "auto" what was found on the prompted frames says.
 
         Raises:
             PromptError: If memories or clicks don't fit.

@@ -1,10 +1,9 @@
-"""Objects that one can see through: a decoder of their own, and who says which they are.
+"""Objects of which nothing is surely foreground: one can see through them, or they are all edge.
 
-What tells frost from hair are not its pixels but what kind of thing it is. One decoder for both
-learns of either at the cost of the other: leaves and hair became unknown inside. So each has its
-own, and a judge looks at what the first decoder's tokens found.
+One decoder that learns of frost and bubbles forgets hair and leaves: they become unknown inside. So
+such objects can have a decoder of their own; whose turn it is says the first one's answer.
 
-This is pullmatte's own; SDMatte embeds opacity as a prompt (section 3.3), which a person gives.
+This is pullmatte's own; no paper has it. SDMatte is told opacity by a person (section 3.3).
 """
 
 from dataclasses import replace
@@ -17,19 +16,14 @@ from pullmatte.models.mam2.config import MAM2Config
 from pullmatte.models.mam2.pdd import PromptableDualModeDecoder
 from pullmatte.models.mam2.prompt_maps import PromptMaps
 
-TOKENS = 9
-"""Output tokens of a decoder: score, quality, four masks, three of the trimap."""
-_JUDGED = 64
-
 
 class SeeThrough(nn.Module):
-    """A second decoder, for objects that one can see through, and the judge.
+    """A second decoder, for objects of which nothing is surely foreground.
 
     Attributes:
         config: As the network's, but for the decoder's own number of blocks.
         decoder: It.
         prompt_maps: Its own; None where the network has none.
-        judge: From a decoder's tokens to how likely one can see through its object.
     """
 
     def __init__(self, model: Any, config: MAM2Config) -> None:
@@ -46,24 +40,16 @@ class SeeThrough(nn.Module):
         self.decoder = PromptableDualModeDecoder(model.config.mask_decoder_config, self.config)
         if config.sam2.trunk == "lite":
             self.decoder.conv_s0 = self.decoder.conv_s1 = nn.Identity()
-        width = config.sam2.width
-        self.prompt_maps = PromptMaps(width) if config.prompt_maps else None
-        self.judge = nn.Sequential(
-            nn.LayerNorm(width),
-            nn.Flatten(1),
-            nn.Linear(TOKENS * width, _JUDGED),
-            nn.GELU(),
-            nn.Linear(_JUDGED, 1),
-        )
+        self.prompt_maps = PromptMaps(config.sam2.width) if config.prompt_maps else None
 
-    def chance(self, tokens: Tensor) -> Tensor:
-        """Return how likely one can see through each object, `K`, in [0, 1].
 
-        Args:
-            tokens: `K M C`, of the network's own decoder on the frame on which it was prompted.
-        """
-        found: Tensor = torch.sigmoid(self.judge(tokens.float()))[:, 0]
-        return found
+def surest_foreground(trimap_logits: Tensor) -> float:
+    """Return the greatest chance of foreground that there is anywhere, in [0, 1].
+
+    Args:
+        trimap_logits: `1 3 h w`.
+    """
+    return float(torch.softmax(trimap_logits.float(), dim=1)[:, 2].amax())
 
 
 def without_doubted_foreground(trimap_logits: Tensor, least: float) -> Tensor:
@@ -79,8 +65,7 @@ def without_doubted_foreground(trimap_logits: Tensor, least: float) -> Tensor:
     Returns:
         `1 3 h w`, logits: where foreground won, they are now highest for unknown.
     """
-    foreground = torch.softmax(trimap_logits.float(), dim=1)[:, 2]
-    if float(foreground.amax()) >= least:
+    if surest_foreground(trimap_logits) >= least:
         return trimap_logits
     background, unknown, solid = trimap_logits.unbind(1)
     won = solid > torch.maximum(background, unknown)

@@ -30,7 +30,7 @@ TENSORS = "model.safetensors"
 PROMPTER, MATTER = "prompter.", "matter."
 # It learnt from boxes more than from clicks.
 _CLICKS = 5
-_LEAST_SURE = 0.65
+_LEAST_SURE = 0.7
 _SETTLE = 0.15
 
 
