@@ -1,19 +1,24 @@
 """Measure models on `novm-free`, or on any test set of clips: MAD and dtSSD for each category.
 
 Run: pullmatte data novm-free --out FOLDER
-     python benchmarks/novm_free.py [FOLDER] [--models nano,classical] [--clips N] [--sheet FILE]
+     python benchmarks/novm_free.py [FOLDER] [--models nano,classical] [--clips N]
+            [--steady S] [--sheet FILE]
 
 Without FOLDER a small set is built first: ten clips of 8 frames, 256 × 144.
 
 The prompt is the tight box of alpha > 0 on frame 0; the model tracks through the others. Protocol
 vm-hr: whole frames, MAD × 1000, means as in Robust Video Matting's sheets, where dtSSD of frame 0
-counts as 0. With --sheet it draws first and last frame and last alpha of each clip instead.
+counts as 0. With --steady alphas are steadied in time, as `pullmatte video --steady` does. With
+--sheet it draws first and last frame and last alpha of each clip instead.
 """
 
 import argparse
+import os
 import sys
 import tempfile
 from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import cv2
 import numpy as np
@@ -27,11 +32,11 @@ from pullmatte.errors import WeightsError
 from pullmatte.eval.clips import by_category, measure_clip, spread
 
 
-def measured(name, clips):
+def measured(name, clips, steady):
     """Return means by category and processor seconds a frame; tells each clip on stderr."""
     matter, results = pm.load(name), []
     for clip in clips:
-        results.append(measure_clip(matter, clip))
+        results.append(measure_clip(matter, clip, steady=steady))
         mad = sum(results[-1].frames["mad"]) / len(clip.images)
         print(f"{name} {clip.name}: MAD {mad:.1f}", file=sys.stderr, flush=True)
     frames = sum(len(clip.images) for clip in clips)
@@ -55,6 +60,7 @@ def main() -> int:
     parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--models", default="classical,nano")
     parser.add_argument("--clips", type=int, default=None)
+    parser.add_argument("--steady", type=float, default=0.0)
     parser.add_argument("--sheet", type=Path, default=None)
     options = parser.parse_args()
     cv2.setNumThreads(1)
@@ -76,12 +82,13 @@ def report(options):
     found = {}
     for name in options.models.split(","):
         try:
-            found[name] = measured(name, clips)
+            found[name] = measured(name, clips, options.steady)
         except WeightsError as error:
             print(f"{name}: left out, {error}", file=sys.stderr)
     if not found:
         sys.exit(f"none of {options.models} can be measured: give --models that are here")
-    print(f"`python benchmarks/novm_free.py FOLDER --clips {len(clips)}`; {machine()}\n")
+    flag = f" --steady {options.steady:g}" if options.steady else ""
+    print(f"`python benchmarks/novm_free.py FOLDER --clips {len(clips)}{flag}`; {machine()}\n")
     print(f"{layout.title}: {len(clips)} of {len(every)} clips, box on frame 0, protocol vm-hr\n")
     print(f"| category | {' | '.join(f'{n}: MAD | {n}: dtSSD' for n in found)} |")
     print(f"| --- |{' --: | --: |' * len(found)}")

@@ -28,13 +28,16 @@ class ClipResult:
     seconds: float
 
 
-def measure_clip(matter: Matter, clip: TestClip, protocol: str = "vm-hr") -> ClipResult:
+def measure_clip(
+    matter: Matter, clip: TestClip, protocol: str = "vm-hr", *, steady: float = 0.0
+) -> ClipResult:
     """Prompt with the tight box of alpha > 0 on frame 0, track, and measure.
 
     Args:
         matter: the loaded model.
         clip: what it sees.
         protocol: a key of `PROTOCOLS`.
+        steady: as for `Matter.open_video`.
 
     Raises:
         DatasetError: A file can't be read, or the object isn't in frame 0.
@@ -47,7 +50,7 @@ def measure_clip(matter: Matter, clip: TestClip, protocol: str = "vm-hr") -> Cli
     box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
     images = [image.astype(np.float32) / np.float32(255) for image in clip.frames()]
     began = time.process_time()
-    shot = matter.open_video(images, foreground=False)
+    shot = matter.open_video(images, foreground=False, steady=steady)
     shot.prompt(frame=0, box=tuple(map(int, box)))
     alphas = [frame.mattes["object"].alpha for frame in shot.propagate()]
     seconds = time.process_time() - began
