@@ -17,6 +17,7 @@ from PIL import Image
 
 import pullmatte as pm
 from pullmatte.data.clip_layouts import open_test_clips
+from pullmatte.sessions.load import Matter
 
 ROOT = Path(__file__).parents[1]
 SIZE = (400, 225)
@@ -53,7 +54,7 @@ def fitted(pixels: np.ndarray) -> np.ndarray:
     return sheet
 
 
-def examples(matter: pm.Matter) -> list[np.ndarray]:
+def examples(matter: Matter) -> list[np.ndarray]:
     """The cup by its box, and a frame of the ball's clip."""
     image = pm.read_image(ROOT / "examples/coffee.png")
     box = (75, 15, 485, 392)
@@ -69,7 +70,7 @@ def examples(matter: pm.Matter) -> list[np.ndarray]:
     return [row(image, cup, [box]), row(frames[-1], matte.alpha, [])]
 
 
-def worst(matter: pm.Matter, folder: Path) -> list[np.ndarray]:
+def worst(matter: Matter, folder: Path) -> list[np.ndarray]:
     """The worst first frames, of different categories."""
     found = []
     for clip in open_test_clips(folder)[1]:

@@ -90,3 +90,11 @@ def test_objects_of_a_picture_do_not_mix() -> None:
     points = torch.cat([BOX[0], BOX[0] + 8])
     both = prompt_planes(picture(), 64, points, BOX[1].expand(2, -1))
     assert torch.allclose(both[:1], prompt_planes(picture(), 64, *BOX), atol=1e-6)
+
+
+def test_where_nothing_is_said_no_colour_is_known() -> None:
+    image = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    silent = prompt_planes(image, 64)
+    padded = prompt_planes(image, 64, torch.zeros(1, 1, 2), torch.full((1, 1), -1))
+    assert torch.equal(silent, padded)
+    assert not silent[:, 6:8].any()

@@ -94,7 +94,11 @@ def prompt_planes(
     if masked is not None:
         counts = counts * masked[:, None, None, None]
     mask = mask * counts
-    colours = colour_evidence(image, *_seeds(box, boxed, clicks_in, clicks_out, mask, counts))
+    if points is None and mask_logits is None:
+        # Nothing was said, so of no colour anything is known.
+        colours = zero.expand(-1, 2, -1, -1)
+    else:
+        colours = colour_evidence(image, *_seeds(box, boxed, clicks_in, clicks_out, mask, counts))
     shown = (box, boxed, clicks_in, clicks_out, mask, counts, colours, image - 0.5)
     planes = torch.cat([each.expand(given, -1, -1, -1) for each in shown], dim=1)
     # The last plane lets convolutions tell the picture's edge from its inside.
