@@ -78,7 +78,8 @@ def _matter(settings: Any, art: Art, networks: Networks, size_px: int) -> Recipe
         defocus_chance=0.5,
         harm=0.3,
     )
-    source = fine_scenes(art, stills)
+    categories = CategoryClips(art.backgrounds, size_px=SCENE_PX, seed=settings.seed)
+    source = MixedSource([(fine_scenes(art, stills), 0.6), (categories, 0.4)], settings.seed)
     network, matter = networks
     return NanoMatterRecipe(matter, network, source, settings)
 
