@@ -221,9 +221,9 @@ MODELS: dict[str, ModelSpec] = {
         matters=("mematte", "vitmatte", "classical"),
         devices=("cuda", "mps", "cpu"),
         files={
-            "model.safetensors": "4cd365f86e9356b095c660e21395ee9e15269c89d37b2316ac763483916c4210",
+            "model.safetensors": "6f00e34af777ea00885651a99f8106fdf365b81214679ab0a987ba0257a71eb4",
         },
-        size_bytes=16_700_000,
+        size_bytes=19_600_000,
         fingerprint=("prompter.prompt_maps.first.weight", "matter.affine.weight"),
     ),
     "classical": ModelSpec(

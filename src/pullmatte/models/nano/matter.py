@@ -94,7 +94,8 @@ class NanoMatter:
         alpha: Plane = trimap.astype(np.float32, copy=True)
         unknown = trimap == 0.5
         whole = part_of(unknown, MARGIN_PX)
-        if not all((trimap[whole] == level).any() for level in np.unique(trimap)):
+        known = [level for level in (0.0, 1.0) if (trimap == level).any()]
+        if not all((trimap[whole] == level).any() for level in known):
             whole = (slice(0, trimap.shape[0]), slice(0, trimap.shape[1]))
         unknown = unknown[whole]
         picture, levels = self._tensors(image[whole], trimap[whole])

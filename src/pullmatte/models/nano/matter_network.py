@@ -55,8 +55,8 @@ class Block(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Return `B C H W` of `B C H W`."""
-        inner = F.relu(self.norm1(self.first(image)))
-        return F.relu(image + self.norm2(self.second(inner)))
+        inner = F.relu(self.norm1(self.first(image)), inplace=True)
+        return F.relu(image + self.norm2(self.second(inner)), inplace=True)
 
 
 class Step(nn.Module):
@@ -70,7 +70,7 @@ class Step(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Return `B out H W` of `B wide H W`, or half as high and wide."""
-        return F.relu(self.norm(self.convolution(image)))
+        return F.relu(self.norm(self.convolution(image)), inplace=True)
 
 
 class MatterNetwork(nn.Module):
@@ -137,7 +137,7 @@ class MatterNetwork(nn.Module):
         seen = torch.cat(parts, dim=-1).permute(0, 3, 1, 2)
         # Not through a sigmoid: where colours are sure and wrong, its slope would be too small to
         # learn from.
-        found = guided + self.second(F.relu(self.first(seen)))
+        found = guided + self.second(F.relu(self.first(seen), inplace=True))
         held: Tensor = found.clamp(0, 1)
         if self.training:
             held = held + _LEAK * (found - held)
