@@ -10,8 +10,8 @@ from pullmatte.models.mam2.config import MINIATURE, MAM2Config
 from pullmatte.models.mam2.model import MAM2Model
 from pullmatte.models.mam2.network import MAM2Network
 from pullmatte.models.mam2.prompter import MAM2Options
-from pullmatte.models.protocol import Memories
 from pullmatte.prompts import Prompt
+from pullmatte.sessions.recall import Recall
 from pullmatte.train.nano_see_through import with_see_through
 
 BOX = Prompt.of(box=(20, 10, 100, 80))
@@ -82,7 +82,10 @@ def test_tracked_frames_know_it_from_the_prompted_one(both, photo, through) -> N
     assert bool(entry["seen_through"].all()) is through
     # However sure it is by now: that isn't asked again.
     model = again(model, 0 if through else 1.01)
-    memories = Memories({0: entry}, {})
+    # As a session keeps it.
+    recall = Recall(model.memory_spans)
+    recall.add(0, entry, prompted=True)
+    memories = recall.memories(1, reverse=False)
     found = model.track(encoded, memories, 1)
     own = model.network.for_see_through() if through else without(model.network)
     wanted = MAM2Model(own, Halves()).track(encoded, memories, 1)

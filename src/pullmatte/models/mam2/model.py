@@ -77,7 +77,8 @@ class MAM2Model:
         config = self.network.config.sam2
         pointers, span = config.most_pointers - 1, config.spatial_span
         spans = {FEATURES: span, POINTER: pointers, LOGITS: 0}
-        return MappingProxyType(spans | ({SEEN_THROUGH: 0} if self._tells_apart else {}))
+        # Only prompted frames are asked, but what nobody looks at isn't kept of them either.
+        return MappingProxyType(spans | ({SEEN_THROUGH: 1} if self._tells_apart else {}))
 
     @property
     def _tells_apart(self) -> bool:
