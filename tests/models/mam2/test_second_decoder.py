@@ -15,6 +15,7 @@ from pullmatte.sessions.recall import Recall
 from pullmatte.train.nano_see_through import with_see_through
 
 BOX = Prompt.of(box=(20, 10, 100, 80))
+MASK = Prompt.of(mask=np.pad(np.ones((40, 60), bool), ((20, 30), (40, 30))))
 
 
 class Halves:
@@ -48,17 +49,18 @@ def again(model: MAM2Model, least_sure: float) -> MAM2Model:
     return MAM2Model(model.network, Halves(), MAM2Options(least_sure=least_sure))
 
 
-def trimap(model: MAM2Model, image: np.ndarray, **given: str) -> np.ndarray:
-    return model.predict(model.encode(image), BOX, **given).trimap
+def trimap(model: MAM2Model, image: np.ndarray, prompt: Prompt = BOX, **given: str) -> np.ndarray:
+    return model.predict(model.encode(image), prompt, **given).trimap
 
 
-def test_what_is_nowhere_sure_is_decoded_again(plain, both, photo) -> None:
-    first = trimap(MAM2Model(plain, Halves()), photo)
+@pytest.mark.parametrize("prompt", [BOX, Prompt.of(points=(60, 40)), MASK])
+def test_what_is_nowhere_sure_is_decoded_again(plain, both, photo, prompt) -> None:
+    first = trimap(MAM2Model(plain, Halves()), photo, prompt)
     model = judging(both, 0)
-    second = trimap(MAM2Model(both.for_see_through(), Halves()), photo)
+    second = trimap(MAM2Model(both.for_see_through(), Halves()), photo, prompt)
     assert not np.array_equal(first, second)
-    assert np.array_equal(trimap(model, photo), first)
-    assert np.array_equal(trimap(again(model, 1.01), photo), second)
+    assert np.array_equal(trimap(model, photo, prompt), first)
+    assert np.array_equal(trimap(again(model, 1.01), photo, prompt), second)
 
 
 def test_a_person_may_say_it(plain, both, photo) -> None:

@@ -169,16 +169,7 @@ class Prompter:
         if prompt.is_empty:
             prompt = Prompt(box=Box(0, 0, encoded.square.width, encoded.square.height))
         if prompt.mask is not None and prompt.box is None and not prompt.points:
-            found = self.from_mask(encoded, prompt.mask.array)
-            if not self.network.config.has_trimap_branch:
-                return found
-            shown = self.network.decode(
-                encoded.features,
-                self._free(encoded),
-                mask_logits=found.mask_logits,
-                choose="single",
-            )
-            return replace(found, trimap_logits=shown.trimap_logits)
+            return self._from_mask_alone(encoded, prompt.mask.array, opacity)
         prompt = self._with_box(encoded, prompt)
         fed = self._fed(encoded, prompt)
         previous = None if fed is None else fed.logits
@@ -190,6 +181,24 @@ class Prompter:
         network = self.network.for_see_through()
         again = self._decode(encoded, prompt, previous, network=network)
         return self._found(again, prompt, seen_through=True)
+
+    def _from_mask_alone(self, encoded: Encoded, mask: BoolMask, opacity: Opacity) -> Found:
+        """Take a mask as it stands, and decode its trimap where that is learnt."""
+        found = self.from_mask(encoded, mask)
+        if not self.network.config.has_trimap_branch:
+            return found
+        free = self._free(encoded)
+
+        def decoded(network: MAM2Network) -> Decoded:
+            return network.decode(
+                encoded.features, free, mask_logits=found.mask_logits, choose="single"
+            )
+
+        shown = decoded(self.network)
+        through = self._seen_through(shown, opacity)
+        if through:
+            shown = decoded(self.network.for_see_through())
+        return replace(found, trimap_logits=shown.trimap_logits, seen_through=through)
 
     def from_mask(self, encoded: Encoded, mask: BoolMask) -> Found:
         """Take a mask, `H W` bool, for the object, as SAM 2 does; without a trimap."""
