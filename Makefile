@@ -17,7 +17,7 @@ demo: $(VENV)/.installed
 	@echo "fuzzball.mov (ProRes 4444 with alpha and sound), fuzzball_checker.mp4"
 
 test: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check $(SOURCES)
