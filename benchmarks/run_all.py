@@ -4,7 +4,8 @@ Run: python benchmarks/run_all.py [--data DATA] [name ...]
 
 Those that need a data folder are left out, and named, where none is given; `sdmatte`,
 `tracked_frame` and `mam2_second_pass`, which take a quarter of an hour or 15 GB, run only when they
-are named. The ablations train networks and take arguments of their own: run them by themselves.
+are named. The ablations, which train networks, and `nano_failures`, which draws, take arguments of
+their own: run them by themselves.
 
 Each is a script of its own, which exits with 1 where it misses its goal; so does this one.
 """
@@ -15,7 +16,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-PARTS = {"run_all", "clips", "ablation_mam2", "ablation_sdmatte"}
+PARTS = {"run_all", "clips", "ablation_mam2", "ablation_sdmatte", "nano_failures"}
 NEED_DATA = {
     "foreground",
     "mematte_margin",

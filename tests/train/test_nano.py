@@ -13,6 +13,7 @@ from pullmatte.data.cutouts import StoredCutout
 from pullmatte.data.moving_scenes import ClipScenes, ClipSettings
 from pullmatte.data.novm.lessons import CategoryClips
 from pullmatte.data.scenes import SceneSettings, SceneSource
+from pullmatte.errors import PullmatteError
 from pullmatte.models.mam2.network import MAM2Network
 from pullmatte.models.nano.checkpoint import load_networks, save_networks
 from pullmatte.models.nano.config import sized
@@ -230,3 +231,8 @@ def test_a_second_decoder_begins_as_the_first() -> None:
     assert torch.equal(plain, first)
     assert torch.equal(plain, second)
     assert with_see_through(both) is both
+
+
+def test_a_second_decoder_larger_than_the_first_is_refused() -> None:
+    with pytest.raises(PullmatteError, match="3 blocks.*has 2"):
+        with_see_through(MAM2Network(sized(SIZE)), blocks=3)

@@ -138,14 +138,8 @@ class NanoRecipe:
         batch = joined_batches([self.item(number) for number in (1 << 30, (1 << 30) + 1)]).to(
             device
         )
-        decoded = forward(self.network, batch)
-        assert decoded.trimap_logits is not None
-        found = decoded.trimap_logits.argmax(1, keepdim=True) / 2
-        true = batch.trimap[:, None] / 2
-        size = true.shape[-2:]
-        shown = [F.interpolate(each, size, mode="area") for each in (batch.image, batch.alpha)]
-        off = (found - true).abs().mean()
-        return {"scenes": side_by_side(*shown, true, found), "trimap_off": off}
+        shown, off = shown_beside(self.network, batch)
+        return {"scenes": shown, "trimap_off": off}
 
     def export(self, weights: Mapping[str, Tensor], folder: Path) -> None:
         """Write nano's folder."""
@@ -180,6 +174,22 @@ def forward(network: MAM2Network, batch: Batch, frame: Features | None = None) -
         choose="single",
         all_masks=True,
     )
+
+
+def shown_beside(network: MAM2Network, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Draw what a network makes of a batch, for the log.
+
+    Returns:
+        Picture, alpha, true trimap and what is decoded, side by side, `3 H W` in [0, 1]; and by how
+        much the trimap is off, a scalar in [0, 1].
+    """
+    decoded = forward(network, batch)
+    assert decoded.trimap_logits is not None
+    found = decoded.trimap_logits.argmax(1, keepdim=True) / 2
+    true = batch.trimap[:, None] / 2
+    size = true.shape[-2:]
+    shown = [F.interpolate(each, size, mode="area") for each in (batch.image, batch.alpha)]
+    return side_by_side(*shown, true, found), (found - true).abs().mean()
 
 
 def corrected(batch: Batch, decoded: Decoded) -> Batch:

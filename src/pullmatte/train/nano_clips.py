@@ -26,6 +26,7 @@ from pullmatte.train.nano import MEMORY_PARTS, NanoSettings, forward, freeze, pr
 from pullmatte.train.nano_batches import Batch, collate, joined_batches
 
 Entry = dict[str, Tensor]
+_OF_MEMORY = tuple(f"sam2.{part}" for part in MEMORY_PARTS)
 
 
 @dataclass(frozen=True)
@@ -77,15 +78,7 @@ class NanoClipRecipe:
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Return AdamW's groups: what stills have taught learns more slowly."""
-        groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
-        for name, parameter in self.network.named_parameters():
-            if parameter.requires_grad:
-                groups[name.removeprefix("sam2.").startswith(MEMORY_PARTS)].append(parameter)
-        rate, decay = self.settings.learning_rate, self.settings.weight_decay
-        return [
-            {"params": groups[True], "weight_decay": decay},
-            {"params": groups[False], "weight_decay": decay, "lr": rate * self.settings.known_rate},
-        ]
+        return groups_by_age(self.network, self.settings, _OF_MEMORY)
 
     def item(self, number: int) -> list[Batch]:
         """Make the frames of one clip, with a prompt on the first."""
@@ -108,6 +101,27 @@ class NanoClipRecipe:
         """Write nano's folder."""
         self.network.load_state_dict(weights)
         save_networks(self.network, self._matter, folder)
+
+
+def groups_by_age(
+    network: nn.Module, settings: NanoClipSettings, new: tuple[str, ...]
+) -> list[dict[str, Any]]:
+    """Sort what is trained for AdamW: what is new learns at the full rate, all else more slowly.
+
+    Args:
+        network: Its parameters that require gradients are sorted.
+        settings: Their `known_rate` is the share of the rate that all else has.
+        new: Parameters whose names begin with one of these are new.
+    """
+    groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            groups[name.startswith(new)].append(parameter)
+    rate, decay = settings.learning_rate, settings.weight_decay
+    return [
+        {"params": groups[True], "weight_decay": decay},
+        {"params": groups[False], "weight_decay": decay, "lr": rate * settings.known_rate},
+    ]
 
 
 def draw_clip_batch(

@@ -12,20 +12,25 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from pullmatte.data.samples import ClipSource, SampleSource
 from pullmatte.data.training_prompts import PromptMixture
+from pullmatte.errors import PullmatteError
 from pullmatte.models.mam2.network import MAM2Network
 from pullmatte.models.nano.checkpoint import save_networks
 from pullmatte.models.nano.matter_network import MatterNetwork
-from pullmatte.train.logs import side_by_side
-from pullmatte.train.nano import MEMORY_PARTS, forward, prompter_losses
+from pullmatte.train.nano import MEMORY_PARTS, forward, prompter_losses, shown_beside
 from pullmatte.train.nano_batches import Batch, draw_batch, joined_batches
-from pullmatte.train.nano_clips import NanoClipSettings, clip_losses, draw_clip_batch
+from pullmatte.train.nano_clips import (
+    NanoClipSettings,
+    clip_losses,
+    draw_clip_batch,
+    groups_by_age,
+)
 
 THROUGH_PROMPTS = PromptMixture(box=0.7, points=0.2, box_by_points=0.1, mask=0.1)
 """What fills a frame or is many can hardly be clicked at."""
+_SECOND = "see_through."
 _STILLS = 3
 _TRACKED, _FIRST = 0.5, 0.3
 
@@ -67,7 +72,13 @@ class SeeThroughSources:
 
 @dataclass(frozen=True, eq=False)
 class SeeThroughItem:
-    """One of each source, of the first some."""
+    """What a step is made of.
+
+    Attributes:
+        through: Some pictures of what one can see through.
+        through_frames: The frames of a clip of it.
+        opaque_frames: The frames of a clip of all else.
+    """
 
     through: Batch
     through_frames: list[Batch]
@@ -105,21 +116,13 @@ class SeeThroughRecipe:
         self.network, self.settings = network, settings
         self._matter, self._sources = matter, sources
         still = ("sam2.no_memory_positional_encoding",)
-        learns = ("see_through.", *(f"sam2.{part}" for part in MEMORY_PARTS))
+        learns = (_SECOND, *(f"sam2.{part}" for part in MEMORY_PARTS))
         for name, parameter in network.named_parameters():
             parameter.requires_grad_(name.startswith(learns) and not name.startswith(still))
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Return AdamW's groups: memory learns more slowly."""
-        groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
-        for name, parameter in self.network.named_parameters():
-            if parameter.requires_grad:
-                groups[name.startswith("see_through.")].append(parameter)
-        rate, decay = self.settings.learning_rate, self.settings.weight_decay
-        return [
-            {"params": groups[True], "weight_decay": decay},
-            {"params": groups[False], "weight_decay": decay, "lr": rate * self.settings.known_rate},
-        ]
+        return groups_by_age(self.network, self.settings, (_SECOND,))
 
     def item(self, number: int) -> SeeThroughItem:
         """Draw some of each."""
@@ -160,13 +163,8 @@ class SeeThroughRecipe:
         device = self.network.device
         items = [self.item(number) for number in range(1 << 30, (1 << 30) + 2)]
         batch = joined_batches([item.through for item in items]).to(device)
-        decoded = forward(self.network.for_see_through(), batch)
-        assert decoded.trimap_logits is not None
-        found = decoded.trimap_logits.argmax(1, keepdim=True) / 2
-        true = batch.trimap[:, None] / 2
-        shown = [F.interpolate(e, true.shape[-2:], mode="area") for e in (batch.image, batch.alpha)]
-        off = (found - true).abs().mean()
-        return {"through": side_by_side(*shown, true, found), "trimap_off": off}
+        shown, off = shown_beside(self.network.for_see_through(), batch)
+        return {"through": shown, "trimap_off": off}
 
     def export(self, weights: Mapping[str, Tensor], folder: Path) -> None:
         """Write nano's folder."""
@@ -181,9 +179,17 @@ def with_see_through(network: MAM2Network, blocks: int = 1, pool: int = 2) -> MA
         network: With a trimap branch. One that has a second decoder is returned as it is.
         blocks: Of the second decoder, at most as many as the first has.
         pool: Memories and what prompted maps look at are means of so many by so many places.
+
+    Raises:
+        PullmatteError: If the first decoder has fewer blocks.
     """
     if network.see_through is not None:
         return network
+    if blocks > network.config.prompted_blocks:
+        raise PullmatteError(
+            f"a second decoder of {blocks} blocks: it begins as the first, which has "
+            f"{network.config.prompted_blocks}; give as many at most"
+        )
     config = replace(
         network.config,
         sam2=replace(network.config.sam2, memory_pool=pool),

@@ -14,6 +14,7 @@ from pullmatte.data.moving_grounds import Size, camera_over
 from pullmatte.data.novm.backdrops import made_backdrop
 from pullmatte.data.novm.categories import CATEGORIES
 from pullmatte.data.novm.staging import staged
+from pullmatte.data.novm.writing import as_bytes
 from pullmatte.data.samples import MattingClip, MattingSample
 from pullmatte.data.set_files import Bytes
 
@@ -76,12 +77,12 @@ class CategoryClips:
             filling=shown.filling,
             speed=shown.speed * float(rng.uniform(1, _MOST_STRIDE)),
         )
+        # Before any look: the painter asks the same generator for numbers as it goes.
         harm, grain = _HARM * float(rng.random()), int(rng.integers(2**31))
-        # Made before the object is drawn, of which the painter asks for numbers as it goes.
-        grounds = list(self._grounds(frames, size, np.random.default_rng([self._seed, number, 8])))
+        grounds = self._grounds(frames, size, np.random.default_rng([self._seed, number, 8]))
         images, alphas = [], []
         for look, ground in zip(looks, grounds, strict=True):
-            colours, alpha = _bytes(look.colour), _bytes(look.alpha)
+            colours, alpha = as_bytes(look.colour), as_bytes(look.alpha)
             frame = composed(colours, alpha, ground).astype(np.float32) / np.float32(255)
             square = (self._size, self._size)
             frame, plane = (
@@ -107,7 +108,3 @@ class CategoryClips:
             return made_backdrop(frames, size, rng)
         picture = self._backgrounds[int(rng.integers(len(self._backgrounds)))]
         return camera_over(picture, frames, size, rng, speed=0.012 * float(rng.uniform(1, 3)))
-
-
-def _bytes(values: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> Bytes:
-    return np.clip(np.rint(values * 255), 0, 255).astype(np.uint8)

@@ -69,7 +69,7 @@ def write_clip(
     """
     count = 0
     for count, (look, ground) in enumerate(zip(shown, below, strict=False), 1):
-        alpha, colours = _bytes(look.alpha), _bytes(look.colour)
+        alpha, colours = as_bytes(look.alpha), as_bytes(look.colour)
         if count == 1:
             _write_prompt(folder, alpha)
         name = f"{count - 1:04d}.png"
@@ -137,5 +137,6 @@ def _make(folder: Path) -> None:
         raise write_error(folder, error) from error
 
 
-def _bytes(values: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> Bytes:
+def as_bytes(values: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> Bytes:
+    """Round values in [0, 1], of any shape, to 8 bits."""
     return np.clip(np.rint(values * 255), 0, 255).astype(np.uint8)

@@ -165,7 +165,7 @@ class MAM2Model:
             LOGITS: DeviceArray(held(known[LOGITS], known[PRESENT])[0, 0].half()),
         }
         if self._tells_apart:
-            entry[SEEN_THROUGH] = DeviceArray(torch.tensor([known.get(SEEN_THROUGH, False)]))
+            entry[SEEN_THROUGH] = DeviceArray(torch.tensor([known[SEEN_THROUGH]]))
         return entry
 
     @torch.inference_mode()
