@@ -234,5 +234,5 @@ def test_a_second_decoder_begins_as_the_first() -> None:
 
 
 def test_a_second_decoder_larger_than_the_first_is_refused() -> None:
-    with pytest.raises(PullmatteError, match="3 blocks.*has 2"):
+    with pytest.raises(PullmatteError, match=r"3 blocks.*has 2"):
         with_see_through(MAM2Network(sized(SIZE)), blocks=3)
