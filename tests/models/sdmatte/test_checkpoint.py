@@ -47,12 +47,14 @@ def release_tiny(shared, name, folder):
 def test_released_file_to_recorded_alpha(shared, tmp_path, name, capsys):
     recorded, source = release_tiny(shared, name, tmp_path / "from")
     assert run(["models", "convert", name, str(source), str(tmp_path / "out"), "-q"]) == 0
-    network = load_network(tmp_path / "out")
+    # In float64 the result is the same on every machine; in float32 sums go by its kernels.
+    network = load_network(tmp_path / "out").double()
+    inputs = {name: t.double() for name, t in recorded.items() if name.startswith("in.")}
     # The record's text embedding is no text encoder's.
-    network.text_embedding = recorded["in.text_embed"].float()
+    network.text_embedding = inputs["in.text_embed"]
     with torch.inference_mode():
-        latent = network.encode_image((recorded["in.image"].float() + 1) / 2)
-        alpha = network(latent, parity.prompts_of(recorded, "box")).alpha
+        latent = network.encode_image((inputs["in.image"] + 1) / 2)
+        alpha = network(latent, parity.prompts_of(inputs, "box")).alpha
     assert (alpha - recorded["out.box.alpha"]).abs().max() <= 1e-4
 
 
