@@ -18,7 +18,7 @@ from pullmatte.models.mam2.network import MAM2Network
 from pullmatte.models.nano.checkpoint import load_networks, save_networks
 from pullmatte.models.nano.config import sized
 from pullmatte.models.nano.matter_network import MatterConfig, MatterNetwork
-from pullmatte.train.nano import NanoRecipe, NanoSettings, corrected, forward
+from pullmatte.train.nano import OF_MEMORY, NanoRecipe, NanoSettings, corrected, forward
 from pullmatte.train.nano_batches import joined_batches, trimap_classes
 from pullmatte.train.nano_clips import NanoClipRecipe, NanoClipSettings
 from pullmatte.train.nano_matter import (
@@ -26,6 +26,11 @@ from pullmatte.train.nano_matter import (
     NanoMatterSettings,
     crops,
     drawn_trimap,
+)
+from pullmatte.train.nano_memory import (
+    NanoMemoryRecipe,
+    NanoMemorySettings,
+    with_light_tracking,
 )
 from pullmatte.train.nano_see_through import (
     SeeThroughRecipe,
@@ -236,3 +241,38 @@ def test_a_second_decoder_begins_as_the_first() -> None:
 def test_a_second_decoder_larger_than_the_first_is_refused() -> None:
     with pytest.raises(PullmatteError, match=r"3 blocks.*has 2"):
         with_see_through(MAM2Network(sized(SIZE)), blocks=3)
+
+
+def memory() -> NanoMemoryRecipe:
+    clips = ClipScenes(*art(), ClipSettings(frames=3, scenes=scenes().settings))
+    made = CategoryClips(art()[1], size_px=SIZE, frames=3, categories=("bubble", "fire"))
+    network = with_light_tracking(with_see_through(MAM2Network(sized(SIZE))))
+    return NanoMemoryRecipe(network, matter(), made, clips, NanoMemorySettings(batch=1))
+
+
+def test_memory_learns_alone() -> None:
+    recipe = memory()
+    before = {name: value.clone() for name, value in recipe.network.state_dict().items()}
+    assert falls(recipe, 12, 1e-3) < 0.95
+    after = recipe.network.state_dict()
+    moved = {name for name, value in before.items() if not torch.equal(value, after[name])}
+    assert all(name.startswith(OF_MEMORY) for name in moved)
+    for part in ("remembered.", "sam2.memory_attention.", "sam2.memory_encoder."):
+        assert any(name.startswith(part) for name in moved)
+
+
+def test_light_tracking_changes_nothing_on_stills_and_leaves_blocks_out_where_none_spoke() -> None:
+    heavy = with_see_through(MAM2Network(sized(SIZE))).eval()
+    light = with_light_tracking(heavy).eval()
+    assert with_light_tracking(light) is light
+    item = memory().item(0)[1][0]
+    calls: list[str] = []
+    for name, each in (("heavy", heavy), ("light", light)):
+        each.decoder.prompted.register_forward_hook(lambda *_, name=name: calls.append(name))
+    with torch.no_grad():
+        plain, found = (forward(each, item).trimap_logits for each in (heavy, light))
+        for each in (heavy, light):
+            frame = each.encode(item.image)
+            each.decode(frame, frame.top)
+    assert torch.equal(plain, found)
+    assert calls == ["heavy", "light", "heavy"]

@@ -27,6 +27,11 @@ from pullmatte.data.scenes import SceneSettings
 from pullmatte.train.nano import NanoRecipe, NanoSettings
 from pullmatte.train.nano_clips import NanoClipRecipe, NanoClipSettings
 from pullmatte.train.nano_matter import NanoMatterRecipe, NanoMatterSettings
+from pullmatte.train.nano_memory import (
+    NanoMemoryRecipe,
+    NanoMemorySettings,
+    with_light_tracking,
+)
 from pullmatte.train.nano_see_through import (
     SeeThroughRecipe,
     SeeThroughSettings,
@@ -85,25 +90,30 @@ def _matter(settings: Any, art: Art, networks: Networks, size_px: int) -> Recipe
 
 
 def _see_through(settings: Any, art: Art, networks: Networks, size_px: int) -> Recipe:
-    seed, grounds = settings.seed, art.backgrounds
-    stills = SceneSettings(size_px, seed, scale=(0.25, 1.3), least_seen=0.5, occluder_chance=0.25)
+    seed, (network, matter) = settings.seed, networks
     made = SceneSettings(size_px, seed, scale=(0.3, 1.5), made_chance=0.8, absent_chance=0.0)
-    through = CategoryClips(grounds, size_px=size_px, seed=seed, categories=THROUGH)
-    solid = CategoryClips(grounds, size_px=size_px, seed=seed, categories=SOLID)
-    others = of_opacity(art, "opaque")
-    sources = SeeThroughSources(
-        MixedSource(
-            [(through, 3.0), (scenes(of_opacity(art, "transparent"), made, "transparent"), 1.0)],
-            seed,
-        ),
-        through,
-        MixedClips(
-            [(moving_scenes(others, ClipSettings(scenes=stills), "opaque"), 3.0), (solid, 1.0)],
-            seed,
-        ),
-    )
-    network, matter = networks
+    through, opaque = _clips_by_opacity(seed, art, size_px)
+    stills = scenes(of_opacity(art, "transparent"), made, "transparent")
+    sources = SeeThroughSources(MixedSource([(through, 3.0), (stills, 1.0)], seed), through, opaque)
     return SeeThroughRecipe(with_see_through(network), matter, sources, settings)
+
+
+def _memory(settings: Any, art: Art, networks: Networks, size_px: int) -> Recipe:
+    network, matter = networks
+    clips = _clips_by_opacity(settings.seed, art, size_px)
+    light = with_light_tracking(with_see_through(network))
+    return NanoMemoryRecipe(light, matter, *clips, settings)
+
+
+def _clips_by_opacity(seed: int, art: Art, size_px: int) -> tuple[CategoryClips, MixedClips]:
+    """Return clips of what one can see through, and of all else."""
+    stills = SceneSettings(size_px, seed, scale=(0.25, 1.3), least_seen=0.5, occluder_chance=0.25)
+    through, solid = (
+        CategoryClips(art.backgrounds, size_px=size_px, seed=seed, categories=categories)
+        for categories in (THROUGH, SOLID)
+    )
+    others = moving_scenes(of_opacity(art, "opaque"), ClipSettings(scenes=stills), "opaque")
+    return through, MixedClips([(others, 3.0), (solid, 1.0)], seed)
 
 
 def _add(
@@ -144,5 +154,11 @@ def add_verbs() -> None:
         SeeThroughSettings(),
         _see_through,
         "nano's second decoder, for what one can see through.",
+    )
+    _add(
+        "nano-memory",
+        NanoMemorySettings(),
+        _memory,
+        "nano's memory alone, on clips of both decoders' kinds.",
     )
     _add("nano-matter", NanoMatterSettings(), _matter, "nano's matter, on crops of scenes.")

@@ -44,7 +44,8 @@ MEMORY_PARTS = (
     "memory_temporal_positional_encoding",
     "no_memory_positional_encoding",
 )
-"""What stills can't teach."""
+OF_MEMORY = ("remembered.", *(f"sam2.{part}" for part in MEMORY_PARTS))
+"""What stills can't teach: SAM 2's parts, and how the names of all of it begin."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ class NanoRecipe:
         """
         self.network, self.settings = network, settings
         self._matter, self._source = matter, source
-        freeze(network, "vision_encoder.backbone", *MEMORY_PARTS)
+        freeze(network, "sam2.vision_encoder.backbone", *OF_MEMORY)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Return AdamW's groups."""
@@ -148,11 +149,9 @@ class NanoRecipe:
 
 
 def freeze(network: MAM2Network, *parts: str) -> None:
-    """Let everything learn but the named parts of SAM 2."""
-    network.requires_grad_(True)
-    for name, parameter in network.sam2.named_parameters():
-        if name.startswith(parts):
-            parameter.requires_grad_(False)
+    """Let everything learn but what has names that begin so."""
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(not name.startswith(parts))
 
 
 def forward(network: MAM2Network, batch: Batch, frame: Features | None = None) -> Decoded:

@@ -22,11 +22,10 @@ from pullmatte.models.mam2.pdd import Decoded
 from pullmatte.models.mam2.sam2 import without_memory
 from pullmatte.models.nano.checkpoint import save_networks
 from pullmatte.models.nano.matter_network import MatterNetwork
-from pullmatte.train.nano import MEMORY_PARTS, NanoSettings, forward, freeze, prompter_losses
+from pullmatte.train.nano import OF_MEMORY, NanoSettings, forward, freeze, prompter_losses
 from pullmatte.train.nano_batches import Batch, collate, joined_batches
 
 Entry = dict[str, Tensor]
-_OF_MEMORY = tuple(f"sam2.{part}" for part in MEMORY_PARTS)
 
 
 @dataclass(frozen=True)
@@ -74,11 +73,11 @@ class NanoClipRecipe:
         """
         self.network, self.settings = network, settings
         self._matter, self._source = matter, source
-        freeze(network, "vision_encoder", "no_memory_positional_encoding")
+        freeze(network, "sam2.vision_encoder", "sam2.no_memory_positional_encoding")
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Return AdamW's groups: what stills have taught learns more slowly."""
-        return groups_by_age(self.network, self.settings, _OF_MEMORY)
+        return groups_by_age(self.network, self.settings, OF_MEMORY)
 
     def item(self, number: int) -> list[Batch]:
         """Make the frames of one clip, with a prompt on the first."""

@@ -19,7 +19,7 @@ from pullmatte.errors import PullmatteError
 from pullmatte.models.mam2.network import MAM2Network
 from pullmatte.models.nano.checkpoint import save_networks
 from pullmatte.models.nano.matter_network import MatterNetwork
-from pullmatte.train.nano import MEMORY_PARTS, forward, prompter_losses, shown_beside
+from pullmatte.train.nano import OF_MEMORY, forward, prompter_losses, shown_beside
 from pullmatte.train.nano_batches import Batch, draw_batch, joined_batches
 from pullmatte.train.nano_clips import (
     NanoClipSettings,
@@ -116,7 +116,7 @@ class SeeThroughRecipe:
         self.network, self.settings = network, settings
         self._matter, self._sources = matter, sources
         still = ("sam2.no_memory_positional_encoding",)
-        learns = (_SECOND, *(f"sam2.{part}" for part in MEMORY_PARTS))
+        learns = (_SECOND, *OF_MEMORY)
         for name, parameter in network.named_parameters():
             parameter.requires_grad_(name.startswith(learns) and not name.startswith(still))
 

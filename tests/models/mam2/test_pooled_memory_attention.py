@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import Tensor
+from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoLayerNorm
 
 from pullmatte.errors import PullmatteError
 from pullmatte.models.mam2.memory import FEATURES, Selection, assemble
@@ -16,9 +17,9 @@ from pullmatte.models.nano.config import sized
 SIDE = 64
 
 
-def network(pool: int) -> MAM2Network:
+def network(pool: int, looking: int = 1) -> MAM2Network:
     config = sized(SIDE)
-    sam2 = replace(config.sam2, memory_pool=pool, memory_layers=2)
+    sam2 = replace(config.sam2, memory_pool=pool, looking_pool=looking, memory_layers=2)
     torch.manual_seed(0)
     return MAM2Network(replace(config, sam2=sam2)).eval()
 
@@ -41,6 +42,25 @@ def test_without_pooling_it_is_sam2s() -> None:
 
 
 @torch.no_grad()
+def test_places_that_look_as_one_learn_the_same_and_keep_their_own() -> None:
+    attention, side = network(1).sam2.memory_attention, SIDE // 16
+    rest = (drawn(1, side * side + 7, 64, seed=3), drawn(1, side * side + 7, 64, seed=4))
+    # Places that are the same in twos learn the same, whether they look as one or not.
+    coarse = drawn(1, 128, side // 2, side // 2, seed=1)
+    even = coarse.repeat_interleave(2, 2).repeat_interleave(2, 3).flatten(2).transpose(1, 2)
+    nowhere = torch.zeros(1, side * side, 128)
+    own = 0.1 * drawn(1, side * side, 128, seed=5)
+
+    def learnt(looking: int, tokens: Tensor) -> Tensor:
+        return attend_pooled(1, looking)(attention, tokens, nowhere, *rest, 7)
+
+    fine, together = learnt(1, even), learnt(2, even)
+    assert (together - fine).abs().mean() < 0.25 * (fine - even).abs().mean()
+    apart = (learnt(2, even + own) - together).unflatten(1, (side // 2, 2, side // 2, 2))
+    assert apart.std((2, 4)).mean() > 0.05
+
+
+@torch.no_grad()
 def test_memories_are_a_quarter_as_long_and_say_nearly_the_same() -> None:
     fine, coarse = network(1), network(2)
     image = torch.nn.functional.interpolate(drawn(1, 3, 4, 4, seed=5).sigmoid(), (SIDE, SIDE))
@@ -58,6 +78,21 @@ def test_memories_are_a_quarter_as_long_and_say_nearly_the_same() -> None:
     assert (got - wanted).abs().mean() < 0.1 * wanted.abs().mean()
 
 
-def test_a_pool_that_does_not_fit_is_refused() -> None:
-    with pytest.raises(PullmatteError, match="memory_pool"):
-        replace(sized(SIDE).sam2, memory_pool=3)
+@pytest.mark.parametrize("name", ["memory_pool", "looking_pool"])
+def test_a_pool_that_does_not_fit_is_refused(name: str) -> None:
+    with pytest.raises(PullmatteError, match=name):
+        replace(sized(SIDE).sam2, **{name: 3})
+
+
+@torch.no_grad()
+def test_narrow_norms_are_transformers_own() -> None:
+    layers = network(1).sam2.memory_encoder.mask_downsampler.layers
+    assert len(layers) == 4
+    for layer in layers:
+        ours, width = layer.layer_norm, layer.conv.out_channels
+        theirs = Sam2VideoLayerNorm(width, data_format="channels_first")
+        ours.weight.copy_(drawn(width, seed=1))
+        ours.bias.copy_(drawn(width, seed=2))
+        theirs.load_state_dict(ours.state_dict())
+        maps = 3 * drawn(2, width, 9, 7, seed=3) + 1
+        assert (ours(maps) - theirs(maps)).abs().max() < 1e-5

@@ -73,6 +73,7 @@ class SAM2Config:
             at; 6 in SAM 2, and no more.
         memory_fuser: Inner channels of the memory encoder's fuser, as a multiple of `width`.
         memory_pool: Spatial memories are kept as means of so many by so many places.
+        looking_pool: So many by so many of a frame's places look at memories as one.
         trunk: "hiera", or "lite": EfficientNet-Lite0 under a pyramid of plain convolutions. What
             is said above of the trunk's stages then has no effect.
     """
@@ -93,6 +94,7 @@ class SAM2Config:
     spatial_span: int = 6
     memory_fuser: int = 4
     memory_pool: int = 1
+    looking_pool: int = 1
     trunk: Trunk = "hiera"
 
     def __post_init__(self) -> None:
@@ -100,8 +102,9 @@ class SAM2Config:
         _require_counts(self, "image_px", "places", "width", "decoder_mlp", "memory_layers")
         _require_counts(self, "memory_mlp")
         _require_counts(self, "most_pointers", least=2)
-        _require_counts(self, "memory_fuser", "memory_pool")
-        _require(self.top_px % self.memory_pool == 0, self, "memory_pool", "a divisor of the map")
+        _require_counts(self, "memory_fuser", "memory_pool", "looking_pool")
+        for name in ("memory_pool", "looking_pool"):
+            _require(self.top_px % getattr(self, name) == 0, self, name, "a divisor of the map")
         _require_counts(self, "most_prompted", least=0)
         _require_counts(self, "spatial_span")
         _require(self.spatial_span <= MOST_SPAN, self, "spatial_span", f"{MOST_SPAN} at most")
@@ -168,6 +171,8 @@ class MAM2Config:
         prompted_pool: That attention looks at means of so many by so many places.
         silent_maps: Whether maps and blocks take part where nothing is said, as on most tracked
             frames; without them such frames are faster.
+        remembered_width: Inner channels of a convolutional block on the top map once memories
+            were mixed into it; 0 for none.
         refined_width: Inner channels of a convolutional block after each step of upscaling, half
             as many after the last; 0 for none.
         see_through_blocks: A second decoder, for objects of which nothing is surely foreground,
@@ -193,6 +198,7 @@ class MAM2Config:
     prompted_blocks: int = 0
     prompted_pool: int = 1
     silent_maps: bool = True
+    remembered_width: int = 0
     refined_width: int = 0
     see_through_blocks: int = 0
 
@@ -206,7 +212,7 @@ class MAM2Config:
             _require(isinstance(getattr(self, name), bool), self, name, "true or false")
         _require_counts(self, "fusion_layers", "fusion_width", "prompted_pool")
         _require_counts(self, "lora_rank", "prompted_blocks", "refined_width", least=0)
-        _require_counts(self, "see_through_blocks", least=0)
+        _require_counts(self, "remembered_width", "see_through_blocks", least=0)
         _require_numbers(self, "lora_alpha", "clamp", "band_share")
         _require_numbers(self, "band_doubt", over=-1e-9)
         _require_numbers(self, "lora_dropout", over=-1e-9, most=0.999)

@@ -1,7 +1,8 @@
 """SAM 2's memory attention over memories that are kept as means of some places each.
 
 A frame then looks at a quarter of the memory tokens, or fewer. A mean's rotary code is that of the
-middle of its places.
+middle of its places. The frame's own places can look together, too: what their mean learns of the
+past is spread over them, and each keeps its own detail.
 
 Source: Xiong et al. 2024, EfficientTAM, for looking at pooled memories; SAM 2, memory attention.
 """
@@ -15,7 +16,7 @@ from torch.nn import functional as F
 from pullmatte.models.mam2.sam2 import MemoryAttention
 
 
-def attend_pooled(pool: int) -> MemoryAttention:
+def attend_pooled(pool: int, looking: int = 1) -> MemoryAttention:
     """Return the memory attention for memories of `pool` by `pool` places.
 
     It takes and returns what `sam2.attend_memory` does, but a spatial memory is of `n / pool²`
@@ -23,6 +24,7 @@ def attend_pooled(pool: int) -> MemoryAttention:
 
     Args:
         pool: A divisor of the map's sides, in tokens; 1 gives what `attend_memory` gives.
+        looking: So many by so many of the frame's places look as one; also a divisor.
     """
 
     def attend(
@@ -37,10 +39,13 @@ def attend_pooled(pool: int) -> MemoryAttention:
         cosine, sine = parts.rotary_emb(current[:1], parts.position_ids)
         turns = torch.complex(cosine[0, :, ::2].float(), sine[0, :, ::2].float())
         columns, rows = parts.config.memory_attention_rope_feat_sizes
-        pooled = _pooled_turns(turns, (rows, columns), pool)
+        grid = rows, columns
+        pooled = _pooled_turns(turns, grid, pool)
         spatial = memory.shape[1] - pointer_tokens
         pooled = pooled.repeat(spatial // len(pooled), 1)
-        tokens, keys = current + 0.1 * current_position, memory + memory_position
+        whole, keys = current + 0.1 * current_position, memory + memory_position
+        tokens = shown = whole if looking == 1 else _pooled_tokens(whole, grid, looking)
+        turns = turns if looking == 1 else _pooled_turns(turns, grid, looking)
         for layer in parts.layers:
             own = layer.layer_norm1(tokens)
             part = layer.self_attn
@@ -53,10 +58,26 @@ def attend_pooled(pool: int) -> MemoryAttention:
             tokens = tokens + _mixed(part, queries, theirs, part.v_proj(memory))
             wide = layer.activation(layer.linear1(layer.layer_norm3(tokens)))
             tokens = tokens + layer.linear2(wide)
+        if looking > 1:
+            tokens = whole + _spread(tokens - shown, grid, looking)
         found: Tensor = parts.layer_norm(tokens)
         return found
 
     return attend
+
+
+def _pooled_tokens(tokens: Tensor, grid: tuple[int, int], pool: int) -> Tensor:
+    """Return the means of `pool` by `pool` tokens, of `K n C`."""
+    maps = tokens.transpose(1, 2).reshape(len(tokens), -1, *grid)
+    return F.avg_pool2d(maps, pool).flatten(2).transpose(1, 2)
+
+
+def _spread(tokens: Tensor, grid: tuple[int, int], pool: int) -> Tensor:
+    """Bring means of tokens back to all places, smoothly; the inverse of `_pooled_tokens`."""
+    rows, columns = grid
+    maps = tokens.transpose(1, 2).reshape(len(tokens), -1, rows // pool, columns // pool)
+    grown = F.interpolate(maps, scale_factor=float(pool), mode="bilinear")
+    return grown.flatten(2).transpose(1, 2)
 
 
 def _mixed(part: Any, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:

@@ -139,7 +139,7 @@ def spread_alpha(
     weights.append(known + (1 - known) * (_LATER * trust + flow))
     windows = Windows(image, weights[0])
     for at in range(rounds):
-        if at == 1:
+        if at == 1 and not torch.equal(*weights):
             windows = Windows(image, weights[1])
         coefficients = windows.fit(found)
         fitted = applied(coefficients, image).clamp(0, 1)
