@@ -15,7 +15,7 @@ from pullmatte.models.nano.local_fit import polished
 from pullmatte.models.nano.matter_network import MULTIPLE_PX, MatterNetwork, folded
 from pullmatte.models.protocol import BoolMask, Image, Kept, Plane
 
-MARGIN_PX = 32
+MARGIN_PX = 8
 """How far round the unknown pixels the network looks."""
 TILE_PX = 1024
 OVERLAP_PX = 128
