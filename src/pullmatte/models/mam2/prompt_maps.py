@@ -163,13 +163,15 @@ def colour_evidence(image: Tensor, inside: Tensor, outside: Tensor) -> Tensor:
     spots = (image.clamp(0, 1) * (_BINS - 1)).flatten(2)
     low = spots.floor().clamp(max=_BINS - 2)
     share = spots - low
-    corners, weights = [], []
-    for at in range(8):
-        bits = torch.tensor([at & 1, at >> 1 & 1, at >> 2], device=image.device)[None, :, None]
-        place = (low + bits).long()
-        corners.append((place[:, 0] * _BINS + place[:, 1]) * _BINS + place[:, 2])
-        weights.append(torch.where(bits > 0, share, 1 - share).prod(dim=1))
-    index, weight = torch.stack(corners, dim=1), torch.stack(weights, dim=1)
+    # The eight corners of a colour's cell, red slowest: place and weight are sums and products.
+    steps = torch.tensor([_BINS * _BINS, _BINS, 1], device=image.device)
+    base = (low.long() * steps[:, None]).sum(1, keepdim=True)
+    bits = [[at & 1, at >> 1 & 1, at >> 2] for at in range(8)]
+    corners = (torch.tensor(bits, device=image.device) * steps).sum(1)
+    index = base + corners[None, :, None]
+    red, green, blue = torch.stack([1 - share, share], dim=1).unbind(2)
+    pairs = (red[:, None] * green[:, :, None]).flatten(1, 2)
+    weight = (pairs[:, None] * blue[:, :, None]).flatten(1, 2)
     first = _likelihood(index, weight, inside, outside)
     surer = inside * (0.05 + first.clamp(min=0))
     second = _likelihood(index, weight, surer, outside + inside * 0.5 * (-first).clamp(min=0))

@@ -5,7 +5,7 @@ holds it against the installed version. What that model's own session does (whic
 what to keep) is done by `memory` and by our sessions instead. Nothing here switches gradients off.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -22,6 +22,7 @@ from transformers.models.sam2_video.modeling_sam2_video import (
 from pullmatte.models.mam2.config import SAM2Config
 from pullmatte.models.mam2.features import EmbeddedPrompt, Features
 from pullmatte.models.mam2.lite_encoder import LiteEncoder
+from pullmatte.models.mam2.plane_norm import PlaneNorm
 from pullmatte.models.mam2.transformers_config import transformers_config
 
 ABSENT_LOGIT = -1024.0
@@ -65,7 +66,7 @@ def build_sam2(config: SAM2Config, decoder: type["StepwiseDecoder"] | Any = None
         # The pyramid's finer maps have the decoder's widths already.
         model.mask_decoder.conv_s0 = model.mask_decoder.conv_s1 = nn.Identity()
         for layer in model.memory_encoder.mask_downsampler.layers:
-            layer.layer_norm = _PlaneNorm(layer.layer_norm.normalized_shape)
+            layer.layer_norm = PlaneNorm(layer.layer_norm.normalized_shape)
     return model
 
 
@@ -389,18 +390,6 @@ def hyper_mlp(width: int) -> nn.Module:
     """Return an MLP that turns an output token into weights of a feature's channels."""
     mlp: nn.Module = Sam2VideoFeedForward(width, width, width // 8, 3)
     return mlp
-
-
-class _PlaneNorm(nn.LayerNorm):
-    """A layer norm over the channels of `K C h w`, quick where these are few and planes large."""
-
-    def __init__(self, width: Sequence[int]) -> None:
-        super().__init__(list(width), eps=1e-6)
-
-    def forward(self, maps: Tensor) -> Tensor:
-        away = maps - maps.mean(1, keepdim=True)
-        scale = torch.rsqrt(away.square().mean(1, keepdim=True) + self.eps)
-        return away * scale * self.weight[:, None, None] + self.bias[:, None, None]
 
 
 def channel_norm(width: int) -> nn.Module:

@@ -80,10 +80,10 @@ def _spread(
     known = (inside + outside).clamp(max=1)
     guess = inside + (1 - known) * alpha
     whole = (known > 1 - _TINY).to(image.dtype)
-    coefficients, fine = spread_alpha(image, guess, whole, trust, rounds=8, flow=0.01)
+    coefficients, fine = spread_alpha(image, guess, whole, trust, rounds=6, flow=0.01)
     halves = [F.avg_pool2d(each, 2) for each in (image, guess, whole, trust)]
     halves[2] = (halves[2] > 1 - _TINY).to(image.dtype)
-    _, coarse = spread_alpha(*halves, rounds=4, flow=0.05)
+    _, coarse = spread_alpha(*halves, rounds=3, flow=0.05)
     return coefficients, fine, F.interpolate(coarse, scale_factor=2.0, mode="bilinear")
 
 
