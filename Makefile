@@ -16,7 +16,7 @@ demo: $(VENV)/.installed
 	@echo "Look at demo/: coffee.png (cut-out), coffee_alpha.png, coffee_white.jpg,"
 	@echo "fuzzball.mov (ProRes 4444 with alpha and sound), fuzzball_checker.mp4"
 
-test: $(VENV)/.dev
+test: $(VENV)/.dev $(VENV)/.browser
 	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.dev
@@ -47,4 +47,12 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.dev: $(VENV)/.installed
 	$(PIP) -e '.[dev]'
+	@touch $@
+
+# Tests drive the studio's page in a real Chromium; where none can be installed they say so.
+$(VENV)/.browser: | $(VENV)/bin/python
+	@command -v chromium chromium-browser google-chrome google-chrome-stable > /dev/null \
+	  || { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null \
+	       && apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core > /dev/null; } \
+	  || echo "no Chromium here, and none can be installed: the tests of the page will be skipped"
 	@touch $@

@@ -19,7 +19,9 @@ def test_version_is_the_package_s(capsys):
     assert capsys.readouterr().out == f"pullmatte {__version__}\n"
 
 
-@pytest.mark.parametrize("verb", [[], ["image"], ["video"], ["models"], ["doctor"], ["eval"]])
+@pytest.mark.parametrize(
+    "verb", [[], ["image"], ["video"], ["composite"], ["models"], ["doctor"], ["eval"]]
+)
 def test_help_answers(verb, capsys):
     assert run([*verb, "--help"]) == 0
     assert "Usage: pullmatte" in capsys.readouterr().out

@@ -86,3 +86,12 @@ def test_saved_prompts_hold_frames_and_size(video, clip, tmp_path):
 def test_resume_without_an_earlier_run_begins_anew(video, clip, tmp_path):
     assert video(clip, tmp_path / "out.mkv", "--resume", "-q") == 0
     assert (tmp_path / "out.mkv").is_file()
+
+
+def test_frames_flag_writes_a_span(video, clip, tmp_path):
+    out = tmp_path / "out.mkv"
+    assert video(clip, out, "--box", "2,2,30,20", "--frames", "1-2", "--quiet") == 0
+    with open_video(out) as made:
+        assert len(made) == 2
+    assert video(clip, out, "--frames", "2") == 2
+    assert video(clip, out, "--frames", "5-99") == 2

@@ -25,9 +25,11 @@ def _make(path: Path, frames: int = 24, size: tuple[int, int] = (48, 32), *, sou
         container.mux(stream.encode(None))
         if audio is not None:
             tone = (np.sin(np.arange(4608) * 0.1) * 9000).astype(np.int16)[None]
-            block = av.AudioFrame.from_ndarray(tone, "s16", "mono")
-            block.sample_rate, block.pts = 48000, 0
-            container.mux(audio.encode(block))
+            for begin in range(0, tone.shape[1], 576):
+                part = np.ascontiguousarray(tone[:, begin : begin + 576])
+                block = av.AudioFrame.from_ndarray(part, "s16", "mono")
+                block.sample_rate, block.pts = 48000, begin
+                container.mux(audio.encode(block))
             container.mux(audio.encode(None))
     return path
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from pullmatte import __version__
-from pullmatte.cli import data, doctor, image, inspect, models, train, video
+from pullmatte.cli import composite, data, doctor, image, inspect, models, serve, train, video
 from pullmatte.cli import eval as evaluation
 from pullmatte.errors import PullmatteError
 from pullmatte.sessions.out_of_memory import OUT_OF_MEMORY, is_out_of_memory
@@ -33,6 +33,8 @@ app = typer.Typer(
 )
 app.command("image")(image.image_command)
 app.command("video")(video.video_command)
+app.command("serve")(serve.serve_command)
+app.command("composite")(composite.composite_command)
 app.command("eval")(evaluation.eval_command)
 app.command("train", **train.PASSED_ON)(train.train_command)
 models.app.command("inspect")(inspect.inspect_command)

@@ -13,6 +13,7 @@ from pullmatte.prompts import PromptFile
 
 if TYPE_CHECKING:
     from pullmatte.jobs.image import ImageOptions
+    from pullmatte.jobs.look import Look
     from pullmatte.jobs.video_options import VideoOptions
     from pullmatte.models import ModelSpec
     from pullmatte.models.protocol import Opacity
@@ -43,7 +44,7 @@ def alpha_note(options: "ImageOptions | VideoOptions", *, is_exr: bool) -> str:
     """Say what the result holds: straight or premultiplied colours, or no alpha at all."""
     if options.only_alpha:
         return "grey matte"
-    if options.background is not None:
+    if options.is_composite:
         return "composite, no alpha"
     multiplied = is_exr if options.premultiplied is None else options.premultiplied
     return "alpha premultiplied" if multiplied else "alpha straight"
@@ -59,6 +60,11 @@ def emit(record: dict[str, Any], *, to_stderr: bool = False) -> None:
     stream = sys.stderr if to_stderr else sys.stdout
     stream.write(json.dumps(record, ensure_ascii=False) + "\n")
     stream.flush()
+
+
+def json_events(done: int, total: int) -> None:
+    """Report progress as JSON lines."""
+    emit({"event": "progress", "done": done, "total": total})
 
 
 @contextmanager
@@ -165,6 +171,19 @@ def as_background(text: str | None) -> str | Path | None:
     return text
 
 
+def as_look(path: Path | None) -> "Look | None":
+    """Read ``--look``.
+
+    Raises:
+        PullmatteError: If the file isn't a look.
+    """
+    if path is None:
+        return None
+    from pullmatte.jobs.look import Look
+
+    return Look.load(path)
+
+
 def as_sides(text: str | None, known: tuple[str, ...]) -> tuple[str, ...]:
     """Read ``--side``.
 
@@ -210,10 +229,10 @@ def check_kind(*, only_alpha: bool, background: str | None) -> None:
 
 
 def check_save(path: Path | None, *taken: str | Path | None) -> None:
-    """Refuse, before any work, a ``--save-prompts`` that can't be or would harm another file.
+    """Refuse, before any work, a file to save that can't be or would harm another one.
 
     Args:
-        path: Where the prompts go, if anywhere.
+        path: Where prompts or look go, if anywhere.
         taken: The files that this command reads or writes; ``-`` and None are passed over.
 
     Raises:

@@ -11,7 +11,7 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -38,6 +38,9 @@ _OPTIONAL = {
     "pi-heif": ("pi_heif", "HEIC photos", "pip install 'pullmatte[heic]'"),
     "diffusers": ("diffusers", "SDMatte", "pip install 'pullmatte[models]'"),
     "peft": ("peft", "tuning MAM2", "pip install 'pullmatte[models]'"),
+    "fastapi": ("fastapi", "the studio", "pip install 'pullmatte[web]'"),
+    "uvicorn": ("uvicorn", "the studio", "pip install 'pullmatte[web]'"),
+    "python-multipart": ("python_multipart", "the studio", "pip install 'pullmatte[web]'"),
 }
 _SLOW = frozenset({"pymatting", "torch", "transformers", "diffusers", "peft"})
 """Modules that are only looked for: importing them takes seconds."""
@@ -51,14 +54,47 @@ _BYTES_PER_PIXEL = 120
 """Peak memory of a photo's matte per pixel of the photo, measured; see docs/results.md."""
 
 
-def doctor_command(as_json: o.Json = False) -> int:
+Web = Annotated[bool, typer.Option("--web", help="Try the studio: start it, matte, export.")]
+
+
+def doctor_command(as_json: o.Json = False, web: Web = False) -> int:
     """Check this installation: versions, devices, memory, codecs, and what is missing."""
+    if web:
+        return _try_studio(as_json=as_json)
     findings = examine()
     if as_json:
         console.emit(findings)
     else:
         _print(findings)
     return 1 if findings["missing"] else 0
+
+
+def _try_studio(*, as_json: bool) -> int:
+    """Have the studio do its work once; say each step, and what went wrong."""
+    from pullmatte.cli.serve import studio_parts
+    from pullmatte.errors import PullmatteError
+    from pullmatte.models import DEFAULT_MODEL
+
+    steps: list[str] = []
+
+    def tell(step: str) -> None:
+        steps.append(step)
+        if not as_json:
+            typer.echo(f"ok: {step}")
+
+    problem = None
+    try:
+        studio_parts()
+        from pullmatte.web.selftest import check_studio
+
+        check_studio(DEFAULT_MODEL, tell)
+    except PullmatteError as error:
+        problem = str(error)
+    if as_json:
+        console.emit({"steps": steps, "problem": problem})
+    else:
+        typer.echo(f"FAILED: {problem}" if problem else "the studio works: pullmatte serve")
+    return 1 if problem else 0
 
 
 def examine() -> dict[str, Any]:

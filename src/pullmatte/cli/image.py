@@ -3,6 +3,7 @@
 import sys
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
@@ -48,6 +49,7 @@ def image_command(
     opacity: o.OpacityName = "auto",
     only_alpha: o.OnlyAlpha = False,
     background: o.Background = None,
+    look: o.LookFile = None,
     foreground: o.Foreground = True,
     alpha_mode: o.AlphaMode = None,
     bits: o.Depth = None,
@@ -56,35 +58,56 @@ def image_command(
     quiet: o.Quiet = False,
 ) -> int:
     """Matte a photo. The result stands beside it unless OUT is given; its format follows OUT."""
-    console.check_bits(bits)
-    console.check_kind(only_alpha=only_alpha, background=background)
-    said = parse_prompts(point or (), box or (), mask or (), trimap or (), prompts)
-    read = files_read(mask or (), trimap or (), prompts)
-    console.check_save(save_prompts, source, destination, *read)
-    from pullmatte.jobs.image import SIDES, ImageOptions
+    return _image(SimpleNamespace(**locals()))
 
-    options = ImageOptions(
-        only_alpha=only_alpha,
-        background=console.as_background(background),
-        foreground=foreground,
-        opacity=console.as_opacity(opacity),
-        caption=caption,
-        premultiplied=console.is_premultiplied(alpha_mode),
-        bit_depth=bits,
-        sides=console.as_sides(side, SIDES),
-    )
+
+def _image(flags: Any) -> int:
+    """Do what the flags say; each has the name that `image_command` gives it."""
+    console.check_bits(flags.bits)
+    console.check_kind(only_alpha=flags.only_alpha, background=flags.background)
+    source, destination, quiet = flags.source, flags.destination, flags.quiet
+    files = (flags.mask or (), flags.trimap or ())
+    said = parse_prompts(flags.point or (), flags.box or (), *files, flags.prompts)
+    read = files_read(*files, flags.prompts)
+    read += [flags.look] if flags.look else []
+    console.check_save(flags.save_prompts, source, destination, *read)
+    options = _options(flags)
     loaded = load_matter(
-        model, device, dtype=dtype, second=matter, tiles=tiles, fit=fit, size=size, batch=batch
+        flags.model,
+        flags.device,
+        dtype=flags.dtype,
+        second=flags.matter,
+        tiles=flags.tiles,
+        fit=flags.fit,
+        size=flags.size,
+        batch=flags.batch,
     )
     note = _note(loaded, options, said, str(destination or source))
     started = announcement(loaded, note, quiet=quiet, opacity=options.opacity)
     if source != "-" and Path(source).is_dir():
+        as_json = flags.as_json
         code = _folder(loaded, Path(source), destination, said, options, as_json, quiet, started)
-        console.save_prompts(said, save_prompts)
+        console.save_prompts(said, flags.save_prompts)
         return code
     report = _one(loaded, source, destination, said, options, read, started)
-    console.save_prompts(said, save_prompts, source=source, size=report.size)
-    return _tell(report, destination, as_json=as_json, quiet=quiet)
+    console.save_prompts(said, flags.save_prompts, source=source, size=report.size)
+    return _tell(report, destination, as_json=flags.as_json, quiet=quiet)
+
+
+def _options(flags: Any) -> "ImageOptions":
+    from pullmatte.jobs.image import SIDES, ImageOptions
+
+    return ImageOptions(
+        only_alpha=flags.only_alpha,
+        background=console.as_background(flags.background),
+        foreground=flags.foreground,
+        opacity=console.as_opacity(flags.opacity),
+        caption=flags.caption,
+        premultiplied=console.is_premultiplied(flags.alpha_mode),
+        bit_depth=flags.bits,
+        sides=console.as_sides(flags.side, SIDES),
+        look=console.as_look(flags.look),
+    )
 
 
 def _note(matter: "Matter", options: "ImageOptions", prompts: "PromptFile", name: str) -> str:

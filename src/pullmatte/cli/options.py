@@ -165,6 +165,15 @@ Background = Annotated[
         rich_help_panel=_OUTPUT,
     ),
 ]
+LookFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--look",
+        metavar="FILE.json",
+        help="Edits of the edge, and what lies behind, as the studio or 'composite' saves them.",
+        rich_help_panel=_OUTPUT,
+    ),
+]
 Foreground = Annotated[
     bool,
     typer.Option(
@@ -217,6 +226,15 @@ Codec = Annotated[
 ]
 Audio = Annotated[
     bool, typer.Option("--audio/--no-audio", help="Copy the sound.", rich_help_panel=_OUTPUT)
+]
+Frames = Annotated[
+    str | None,
+    typer.Option(
+        "--frames",
+        metavar="FIRST-LAST",
+        help="Write these frames alone, with their sound.",
+        rich_help_panel=_OUTPUT,
+    ),
 ]
 StartFrame = Annotated[
     int | None,

@@ -40,11 +40,13 @@ def video_command(
     direction: o.Direction = "both",
     only_alpha: o.OnlyAlpha = False,
     background: o.Background = None,
+    look: o.LookFile = None,
     foreground: o.Foreground = True,
     alpha_mode: o.AlphaMode = None,
     bits: o.Depth = None,
     codec: o.Codec = None,
     audio: o.Audio = True,
+    frames: o.Frames = None,
     start_frame: o.StartFrame = None,
     side: o.Sides = None,
     steady: o.Steady = 0.0,
@@ -68,6 +70,7 @@ def _video(flags: Any) -> int:
     files = (flags.mask or (), flags.trimap or ())
     said = parse_prompts(flags.point or (), flags.box or (), *files, flags.prompts)
     read = [*files_read(*files, flags.prompts), *alpha_files(flags.alpha or ())]
+    read += [flags.look] if flags.look else []
     console.check_save(flags.save_prompts, flags.source, flags.destination, *read)
 
     from pullmatte.jobs.video_options import default_output
@@ -108,10 +111,12 @@ def _options(flags: Any) -> "VideoOptions":
         codec=flags.codec,
         audio=flags.audio,
         start_frame=flags.start_frame,
+        span=_as_span(flags.frames),
         bit_depth=flags.bits,
         sides=console.as_sides(flags.side, SIDES),
         steady=flags.steady,
         sum_to_one=flags.sum_to_one,
+        look=console.as_look(flags.look),
     )
 
 
@@ -151,13 +156,9 @@ def _run(
             options,
             start=start,
             resume=flags.resume,
-            progress=console.announced(_json_events if flags.as_json else bar, begin),
+            progress=console.announced(console.json_events if flags.as_json else bar, begin),
             reserved=reserved,
         )
-
-
-def _json_events(done: int, total: int) -> None:
-    console.emit({"event": "progress", "done": done, "total": total})
 
 
 def _as_direction(text: str) -> "Direction":
@@ -168,3 +169,17 @@ def _as_direction(text: str) -> "Direction":
             direction: Direction = known
             return direction
     raise PromptError(f"--direction {text!r}: give one of {', '.join(get_args(Direction))}")
+
+
+def _as_span(text: str | None) -> tuple[int, int] | None:
+    """Read ``--frames``.
+
+    Raises:
+        PromptError: If it isn't two numbers.
+    """
+    if text is None:
+        return None
+    first, dash, last = text.partition("-")
+    if not (dash and first.strip().isdecimal() and last.strip().isdecimal()):
+        raise PromptError(f"--frames {text!r}: give the first and the last frame, as 10-40")
+    return int(first), int(last)

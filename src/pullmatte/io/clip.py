@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
@@ -34,6 +34,7 @@ class VideoInfo:
         audio_codec: FFmpeg's name of the first sound stream's codec, None if there is no sound.
         start_frame: Number of the first file of a sequence, None for video files.
         icc: Colour profile of a sequence's first file.
+        sound_span_s: From when to when the file's sound belongs to it, in seconds; None for all.
     """
 
     path: Path
@@ -52,6 +53,7 @@ class VideoInfo:
     audio_codec: str | None = None
     start_frame: int | None = None
     icc: bytes | None = None
+    sound_span_s: tuple[Fraction, Fraction] | None = None
 
     @property
     def frame_count(self) -> int:
@@ -62,6 +64,23 @@ class VideoInfo:
     def has_audio(self) -> bool:
         """Whether there is a sound stream."""
         return self.audio_codec is not None
+
+    def cut(self, first: int, last: int) -> "VideoInfo":
+        """Return the facts of a span of frames as a clip of its own, which begins at 0.
+
+        Args:
+            first: Its first frame.
+            last: Its last frame.
+        """
+        begin, count = self.pts[first], self.frame_count
+        end = self.pts[last + 1] if last + 1 < count else self.pts[last] + self.last_duration
+        return replace(
+            self,
+            pts=tuple(stamp - begin for stamp in self.pts[first : last + 1]),
+            last_duration=end - self.pts[last],
+            start_frame=None if self.start_frame is None else self.start_frame + first,
+            sound_span_s=(begin * self.time_base, end * self.time_base),
+        )
 
     def time_of(self, index: int) -> float:
         """Presentation time of a frame.

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 from av.audio.stream import AudioStream
@@ -73,7 +74,8 @@ def join(
                 stream.index: _track(output, stream, encoding.muxer)
                 for stream in source.streams.audio
             }
-            sound = _sound(source.demux(source.streams.audio), tracks, shift) if tracks else sound
+            packets = source.demux(source.streams.audio)
+            sound = _sound(packets, tracks, shift, info.sound_span_s) if tracks else sound
         if info.sample_aspect_ratio != 1 and encoding.muxer in {"matroska", "webm"}:
             video.metadata["title"] = ROOM
         _interleave(output, _pictures(segments, video, info, shift), sound)
@@ -234,10 +236,19 @@ def _duration(info: VideoInfo, number: int) -> int:
 
 
 def _sound(
-    packets: Iterator[Packet[AudioStream]], tracks: dict[int, _Track], shift: Fraction
+    packets: Iterator[Packet[AudioStream]],
+    tracks: dict[int, _Track],
+    shift: Fraction,
+    span_s: tuple[Fraction, Fraction] | None,
 ) -> Iterator[Packet[Stream]]:
+    """The source's packets, of a span those that begin in it."""
     for packet in packets:
-        yield from tracks[packet.stream.index].packets(packet, shift)
+        if span_s is not None and packet.size:
+            if not span_s[0] <= _time(packet) < span_s[1]:
+                continue
+            yield from tracks[packet.stream.index].packets(packet, shift - span_s[0])
+        else:
+            yield from tracks[packet.stream.index].packets(packet, shift)
 
 
 def _interleave(
@@ -256,7 +267,7 @@ def _interleave(
         waiting = next(sound, None)
 
 
-def _time(packet: Packet[Stream]) -> Fraction:
+def _time(packet: Packet[Any]) -> Fraction:
     stamp = packet.dts if packet.dts is not None else packet.pts
     return Fraction(stamp or 0) * packet.time_base
 

@@ -12,14 +12,11 @@ from pullmatte.jobs.image import (
     kind_of,
     matte_image,
 )
+from pullmatte.jobs.naming import PHOTO_SUFFIXES
 from pullmatte.prompts import PromptFile
 from pullmatte.sessions.load import Matter
 from pullmatte.sessions.out_of_memory import OUT_OF_MEMORY, is_out_of_memory
 
-PHOTO_SUFFIXES = frozenset({
-    *(".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".avif", ".bmp", ".gif", ".exr"),
-    *(".heic", ".heif", ".jp2", ".ppm", ".pgm"),
-})
 Progress = Callable[[int, int], None]
 """Called with the photos done and the photos in all."""
 

@@ -7,6 +7,10 @@ from pathlib import Path
 from pullmatte.errors import WriteError
 from pullmatte.io.atomic import refuse_input, shown
 
+PHOTO_SUFFIXES = frozenset({
+    *(".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".avif", ".bmp", ".gif", ".exr"),
+    *(".heic", ".heif", ".jp2", ".ppm", ".pgm"),
+})
 OBJECT_TOKEN = "{object}"
 """Stands in an output's name for the object's name."""
 
@@ -14,6 +18,16 @@ OBJECT_TOKEN = "{object}"
 def for_object(destination: Path, name: str) -> Path:
     """Put an object's name in the place of ``{object}``."""
     return destination.with_name(destination.name.replace(OBJECT_TOKEN, name))
+
+
+def is_pattern(path: Path) -> bool:
+    """Whether a name has a mark for numbers, as ``name.%04d.png`` and ``name.####.png`` do."""
+    return "%" in path.name or "#" in path.name
+
+
+def is_photo(path: Path) -> bool:
+    """Whether a name is that of one picture; a file that exists isn't taken for a pattern."""
+    return path.suffix.lower() in PHOTO_SUFFIXES and (not is_pattern(path) or path.is_file())
 
 
 def check_outputs(outputs: Iterable[Path], *inputs: str | Path | None) -> None:

@@ -5,7 +5,6 @@ to the encoder, so that a killed run goes on from its last complete segment, to 
 """
 
 import hashlib
-import shutil
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field, replace
@@ -14,18 +13,23 @@ from pathlib import Path
 from typing import Any, cast
 
 from pullmatte import __version__
-from pullmatte.errors import WriteError
-from pullmatte.io.clip import Clip, VideoInfo
-from pullmatte.io.project import Arrays, FolderStore, load_arrays, save_arrays, sweep
-from pullmatte.io.segments import input_identity
-from pullmatte.io.sequence_write import SequenceWriter, open_writer
+from pullmatte.errors import PromptError, WriteError
+from pullmatte.io.clip import Clip
+from pullmatte.io.project import Arrays, FolderStore, load_arrays, save_arrays
 from pullmatte.io.video import open_video
-from pullmatte.io.video_write import FrameWriter, VideoWriter
+from pullmatte.io.video_write import FrameWriter
+from pullmatte.jobs.backdrop import open_backdrop
 from pullmatte.jobs.naming import check_outputs
 from pullmatte.jobs.pipeline import Prefetched, Worker
-from pullmatte.jobs.video_options import VideoOptions, VideoStart, check_options
+from pullmatte.jobs.video_options import VideoOptions, VideoStart, check_options, span_of
 from pullmatte.jobs.video_outputs import Output, plan
 from pullmatte.jobs.video_start import open_edit, start_from, tell
+from pullmatte.jobs.video_writing import (
+    BACKWARD_STATE,
+    look_settings,
+    open_writers,
+    write_frame,
+)
 from pullmatte.prompts import FramePrompt, Prompt, PromptFile
 from pullmatte.sessions.editing import EditSession
 from pullmatte.sessions.finishing import Finish
@@ -33,7 +37,6 @@ from pullmatte.sessions.image import or_whole_frame
 from pullmatte.sessions.load import Matter
 from pullmatte.sessions.video import FrameMattes, VideoSession
 
-_BACKWARD_STATE = "backward.npz"
 Progress = Callable[[int, int], None]
 """Called with the frames done and the frames in all."""
 
@@ -49,7 +52,7 @@ class VideoReport:
         frames: Number of frames.
         resumed_at: First frame that this run made itself.
         touched: With a project, how many results this run computed; the others were there.
-        coverage: Object name → mean alpha over the frames of this run.
+        coverage: Object name → mean alpha over the frames of this run, before a look edits it.
         notes: What the user should know, such as sound that had to be converted.
     """
 
@@ -107,28 +110,46 @@ def matte_video(
             other settings.
     """
     options, start = options or VideoOptions(), start or VideoStart()
-    check_options(Path(destination), options)
-    if resume and start.project is not None:
-        raise WriteError("--resume: a project goes on where it was by itself; leave --resume out")
+    _check_options(Path(destination), options, start, resume=resume)
     with ExitStack() as stack:
         clip = stack.enter_context(open_video(source))
         session = _edit(matter, clip, start, options)
         prompts, names = _said(prompts, start, session, clip)
-        outputs = plan(Path(destination), names, options, clip.size)
-        check_outputs(
-            [output.path for output in outputs], source, _as_path(options.background), *reserved
-        )
-        settings = _settings(matter, prompts, start, options)
-        writers = _open_writers(stack, outputs, clip.info, options, settings, resume=resume)
+        first, last = span_of(options, len(clip))
+        outputs = _outputs(stack, Path(destination), _chosen(names, options), options, clip)
+        behind = options.whole_look.path
+        check_outputs([output.path for output in outputs], source, behind, *reserved)
+        said = _settings(matter, prompts, start, options)
+        info = clip.info.cut(first, last) if options.span else clip.info
+        writers = open_writers(stack, outputs, info, options, said, resume=resume)
         run = _Run(matter, clip, list(zip(outputs, writers, strict=True)), options)
         start = start_from(start, clip, prompts)
         coverage, touched = run.go(prompts, start, session, progress or (lambda done, total: None))
     return replace(
         _report(str(source), list(zip(outputs, writers, strict=True)), clip),
+        frames=last - first + 1,
         resumed_at=run.start,
         touched=touched,
         coverage=coverage,
     )
+
+
+def _outputs(
+    stack: ExitStack, destination: Path, names: tuple[str, ...], options: VideoOptions, clip: Clip
+) -> list[Output]:
+    """List the files to write; what lies behind the subject is closed with the stack."""
+    backdrop = open_backdrop(stack, options, clip.size)
+    return plan(destination, names, options, backdrop, clip.info.time_of(0))
+
+
+def _check_options(
+    destination: Path, options: VideoOptions, start: VideoStart, *, resume: bool
+) -> None:
+    check_options(destination, options)
+    if resume and start.project is not None:
+        raise WriteError("--resume: a project goes on where it was by itself; leave --resume out")
+    if resume and options.span is not None:
+        raise WriteError("--resume with --frames: a span is made in one go; leave --resume out")
 
 
 def _report(source: str, written: list[tuple[Output, FrameWriter]], clip: Clip) -> VideoReport:
@@ -140,6 +161,18 @@ def _report(source: str, written: list[tuple[Output, FrameWriter]], clip: Clip) 
         len(clip),
         notes=tuple(dict.fromkeys(notes)),
     )
+
+
+def _chosen(names: tuple[str, ...], options: VideoOptions) -> tuple[str, ...]:
+    """Return the objects that are written."""
+    if options.objects is None:
+        return names
+    unknown = set(options.objects) - set(names)
+    if unknown or not options.objects:
+        raise PromptError(
+            f"objects {', '.join(unknown) or 'none'}: give some of {', '.join(names)}"
+        )
+    return tuple(name for name in names if name in options.objects)
 
 
 def _edit(
@@ -178,23 +211,6 @@ def _finish(options: VideoOptions) -> Finish:
     return Finish(wanted, options.steady, options.sum_to_one)
 
 
-def _as_path(background: str | Path | None) -> Path | None:
-    return background if isinstance(background, Path) else None
-
-
-def _enter_writer(stack: ExitStack, writer: FrameWriter) -> FrameWriter:
-    """Enter a writer whose work folder goes too, if the run fails before anything is kept in it."""
-
-    def forget(kind: type[BaseException] | None, *_: object) -> None:
-        folder = writer.state_path(0).parent
-        kept = any(folder.glob("segment_*")) or (folder / _BACKWARD_STATE).exists()
-        if kind is not None and not kept:
-            shutil.rmtree(folder, ignore_errors=True)
-
-    stack.push(forget)
-    return stack.enter_context(writer)
-
-
 def _settings(
     matter: Matter, prompts: PromptFile, start: VideoStart, options: VideoOptions
 ) -> dict[str, str]:
@@ -210,48 +226,11 @@ def _settings(
         "direction": options.direction,
         "opacity": options.opacity,
         "foreground": str(options.foreground),
+        "written": f"{options.span} {options.objects}",
         "steady": f"{options.steady:g}, sum_to_one {options.sum_to_one}",
-        "background": _identity(options.background),
+        **look_settings(options.whole_look),
         "pullmatte": __version__,
     }
-
-
-def _identity(background: str | Path | None) -> str:
-    """Tell a background from another, or from its own older self."""
-    if isinstance(background, Path):
-        return " ".join(input_identity(background).values())
-    return str(background)
-
-
-def _open_writers(
-    stack: ExitStack,
-    outputs: Sequence[Output],
-    info: VideoInfo,
-    options: VideoOptions,
-    settings: Mapping[str, str],
-    *,
-    resume: bool,
-) -> list[FrameWriter]:
-    """Open a writer for each output; they are closed with the stack."""
-    writers = []
-    for output in outputs:
-        sweep(output.path)
-        sounds = output.is_main and options.audio and info.has_audio
-        writer = open_writer(
-            output.path,
-            info,
-            content=output.content,
-            codec=options.codec,
-            premultiplied=options.premultiplied,
-            audio_from=info.path if sounds else None,
-            start_frame=options.start_frame,
-            bit_depth=options.bit_depth,
-            segment_frames=options.segment_frames,
-            resume=resume,
-            settings=settings,
-        )
-        writers.append(_enter_writer(stack, writer))
-    return writers
 
 
 class _Run:
@@ -268,7 +247,6 @@ class _Run:
         outputs: list[tuple[Output, FrameWriter]],
         options: VideoOptions,
     ) -> None:
-        self._outputs = outputs
         self._options = options
         # Writers take each frame in turn. What the last of them has, all others have too, so its
         # folder is the one where the state to go on with is surely kept.
@@ -276,8 +254,9 @@ class _Run:
         self._folder = self._keeper.state_path(0).parent
         self._every = options.segment_frames
         self._frame_count = len(clip)
-        self._firsts = [writer.next_frame for _, writer in outputs]
-        self.start = min(self._firsts)
+        self._span = span_of(options, len(clip))
+        self._written = [(output, writer, writer.next_frame) for output, writer in outputs]
+        self.start = min(first for *_, first in self._written)
         self._matter = matter
         self._clip = Prefetched(clip)
         self._sums: dict[str, float] = {}
@@ -332,15 +311,21 @@ class _Run:
 
     def _export(self, session: EditSession, progress: Progress) -> tuple[dict[str, float], int]:
         """Bring a project up to date, then write all of it."""
-        count, touched = self._frame_count, 0
+        first, last = self._span
+        count, touched = last - first + 1, 0
         progress(0, count)
         for touched, _ in enumerate(session.update(self._options.direction), 1):
             progress(touched, touched + count)
-        self._make(session.frames(), None, lambda done: progress(touched + done, touched + count))
+        self._make(
+            session.frames(first, last + 1),
+            None,
+            lambda done: progress(touched + done - first, touched + count),
+        )
         return self._coverage(), touched
 
     def _coverage(self) -> dict[str, float]:
-        made = self._frame_count - self.start
+        first, last = self._span
+        made = last - first + 1 - self.start
         return {name: alpha / made for name, alpha in self._sums.items()}
 
     def _make(
@@ -354,18 +339,25 @@ class _Run:
         closed = closing(cast("Generator[FrameMattes, None, None]", frames))
         # Converting and encoding have a thread each: the encoder waits for nothing else.
         with Worker() as encoder, Worker() as converter, closed:
+            first, last = self._span
             for frame in frames:
+                if frame.index > last:
+                    break
+                if frame.index < first:
+                    advance(frame.index + 1)
+                    continue
                 for name, matte in frame.mattes.items():
                     mean = float(matte.alpha.mean())
                     self._sums[name] = self._sums.get(name, 0.0) + mean
                 if session is not None:
                     self._save_state(session, frame.index + 1, converter, encoder)
-                converter.submit(partial(self._write, frame, encoder))
+                shown = replace(frame, index=frame.index - first)
+                converter.submit(partial(write_frame, shown, self._written, encoder))
                 advance(frame.index + 1)
 
     def _prepare(self, session: VideoSession, behind: int, progress: Progress) -> None:
         """Track backward; on the way save what a later run needs to go on from there."""
-        path = self._folder / _BACKWARD_STATE
+        path = self._folder / BACKWARD_STATE
         saved = load_arrays(path) if path.is_file() else None
         direction, opacity = self._options.direction, self._options.opacity
         for left in session.prepare(direction, opacity=opacity, resume=saved):
@@ -380,21 +372,9 @@ class _Run:
         self, session: VideoSession, next_frame: int, converter: Worker, encoder: Worker
     ) -> None:
         """Save before the segment's last frame is written, so that no segment lacks its state."""
-        if next_frame % self._every == 0 and next_frame < self._frame_count:
+        whole = self._options.span is None
+        if whole and next_frame % self._every == 0 and next_frame < self._frame_count:
             state = session.state(next_frame)
             save = partial(save_arrays, self._keeper.state_path(next_frame), state)
             # By way of the converter, so that it takes its turn among the frames.
             converter.submit(partial(encoder.submit, save))
-
-    def _write(self, frame: FrameMattes, encoder: Worker) -> None:
-        """Convert a frame here, and have it encoded."""
-        for (output, writer), first in zip(self._outputs, self._firsts, strict=True):
-            if frame.index < first:
-                continue
-            image, alpha = output.pick(frame)
-            if isinstance(writer, VideoWriter):
-                converted = writer.convert(frame.index, image, alpha)
-                encoder.submit(partial(writer.encode, frame.index, converted))
-            elif isinstance(writer, SequenceWriter):
-                named = output.named(frame)
-                encoder.submit(partial(writer.write, frame.index, image, alpha, mattes=named))

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pullmatte.errors import UnsupportedFormat
+from pullmatte.errors import PromptError, UnsupportedFormat
 from pullmatte.io.video_formats import Content
 from pullmatte.io.video_write import SEGMENT_FRAMES
+from pullmatte.jobs.look import Look, look_with
+from pullmatte.jobs.naming import is_pattern
 from pullmatte.models.protocol import Opacity
 from pullmatte.sessions.load import Matter
 from pullmatte.sessions.video import Direction
@@ -43,6 +45,10 @@ class VideoOptions:
         steady: How strongly alpha is steadied in time where it is uncertain; 0 for not at all.
         sum_to_one: Whether objects share a pixel that they claim together more than once.
         segment_frames: Frames of a segment: how much a killed run loses at most.
+        look: Edits of the edge, for every kind of result, and what lies behind it.
+        span: First and last frame of the result; None: the whole clip. Objects are tracked
+            wherever they are prompted all the same.
+        objects: Which objects are written; None: all.
     """
 
     only_alpha: bool = False
@@ -59,18 +65,54 @@ class VideoOptions:
     steady: float = 0.0
     sum_to_one: bool = False
     segment_frames: int = SEGMENT_FRAMES
+    look: Look | None = None
+    span: tuple[int, int] | None = None
+    objects: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse two backgrounds.
+
+        Raises:
+            PullmatteError: If there are two, or one is unknown.
+        """
+        look_with(self.look, self.background)
+
+    @property
+    def whole_look(self) -> Look:
+        """The look with the background, wherever that is given."""
+        return look_with(self.look, self.background)
+
+    @property
+    def is_composite(self) -> bool:
+        """Whether the result shows something behind the subject."""
+        return not self.only_alpha and self.whole_look.background is not None
 
     @property
     def content(self) -> Content:
         """What the main result holds: ``alpha``, ``opaque`` or ``cutout``."""
         if self.only_alpha:
             return "alpha"
-        return "opaque" if self.background is not None else "cutout"
+        return "opaque" if self.is_composite else "cutout"
 
     @property
     def needs_colour(self) -> bool:
         """Whether any output shows the object's own colours."""
-        return not self.only_alpha or "foreground" in self.sides
+        shown = not self.only_alpha and self.whole_look.decontaminate
+        return shown or "foreground" in self.sides
+
+
+def span_of(options: VideoOptions, frame_count: int) -> tuple[int, int]:
+    """Return the first and the last frame of a clip's result.
+
+    Raises:
+        PromptError: If the clip doesn't have them.
+    """
+    first, last = options.span or (0, frame_count - 1)
+    if not 0 <= first <= last < frame_count:
+        raise PromptError(
+            f"frames {first}-{last} asked for, the clip has frames 0 to {frame_count - 1}"
+        )
+    return first, last
 
 
 @dataclass(frozen=True)
@@ -132,11 +174,6 @@ def default_output(source: Path, options: VideoOptions) -> Path:
         suffix = ".exr" if source.suffix.lower() == ".exr" else ".png"
         return source.with_name(f"{kind}_{source.stem}{suffix}")
     return source.with_name(f"{source.stem}_{kind}.mov")
-
-
-def is_pattern(path: Path) -> bool:
-    """Whether a name has a mark for numbers, as ``name.%04d.png`` and ``name.####.png`` do."""
-    return "%" in path.name or "#" in path.name
 
 
 def check_options(destination: Path, options: VideoOptions) -> None:

@@ -1,18 +1,20 @@
 """The files that a clip's job writes: their names, and what of a frame goes into each."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from pullmatte.errors import WriteError
-from pullmatte.io.image import load_picture
 from pullmatte.io.video_formats import Content
-from pullmatte.jobs.blending import fit_plate, join
-from pullmatte.jobs.naming import OBJECT_TOKEN, for_object
-from pullmatte.jobs.video_options import SIDE_CONTENT, VideoOptions, is_pattern
-from pullmatte.matte import Matte, make_background
+from pullmatte.jobs.backdrop import Backdrop
+from pullmatte.jobs.blending import join
+from pullmatte.jobs.edge import edited
+from pullmatte.jobs.look import Look
+from pullmatte.jobs.naming import OBJECT_TOKEN, for_object, is_pattern
+from pullmatte.jobs.video_options import SIDE_CONTENT, VideoOptions
+from pullmatte.matte import Matte
 from pullmatte.models.protocol import Image, Plane
 from pullmatte.prompts import DEFAULT_OBJECT
 from pullmatte.sessions.video import FrameMattes
@@ -30,6 +32,7 @@ class Output:
         pick: From a frame's mattes to image and alpha.
         names: Objects that get channels of their own where the format is EXR.
         is_main: Whether it is a result, not a side.
+        look: How alphas are edited.
     """
 
     path: Path
@@ -37,16 +40,21 @@ class Output:
     pick: Picker
     names: tuple[str, ...] = ()
     is_main: bool = False
+    look: Look = field(default_factory=Look)
 
     def named(self, frame: FrameMattes) -> dict[str, Plane] | None:
         """Return the alphas that an EXR holds as channels of their own, if any."""
         if not self.names or self.path.suffix.lower() != ".exr":
             return None
-        return {name: frame.mattes[name].alpha for name in self.names}
+        return {name: edited(frame.mattes[name], self.look).alpha for name in self.names}
 
 
 def plan(
-    destination: Path, names: tuple[str, ...], options: VideoOptions, size: tuple[int, int]
+    destination: Path,
+    names: tuple[str, ...],
+    options: VideoOptions,
+    backdrop: Backdrop | None = None,
+    start_s: float = 0.0,
 ) -> list[Output]:
     """List the files to write: the result, or one for each object, and their sides.
 
@@ -54,26 +62,27 @@ def plan(
         destination: The result's name, with ``{object}`` for one file an object.
         names: The objects.
         options: What to write.
-        size: Width and height of the frames in pixels.
+        backdrop: What lies behind the subject of a composite.
+        start_s: When the clip's first frame is shown.
 
     Returns:
         Each result followed by its sides.
-
-    Raises:
-        ReadError: If the picture for the background can't be read.
     """
     groups: dict[Path, tuple[str, ...]] = {destination: names}
     apart = OBJECT_TOKEN in destination.name
     if apart:
         groups = {for_object(destination, name): (name,) for name in names}
-    plate = _plate(options.background, size)
+    look = options.whole_look
     outputs = []
     for path, group in groups.items():
         named = () if apart or group == (DEFAULT_OBJECT,) else group
-        picker = _main_picker(group, plate, only_alpha=options.only_alpha)
-        outputs.append(Output(path, options.content, picker, named, is_main=True))
+        if backdrop is None:
+            picker = _main_picker(group, look, only_alpha=options.only_alpha)
+        else:
+            picker = _composite_picker(group, backdrop, start_s)
+        outputs.append(Output(path, options.content, picker, named, is_main=True, look=look))
         outputs += [
-            Output(_side_path(path, side), SIDE_CONTENT[side], _side_picker(group, side))
+            Output(_side_path(path, side), SIDE_CONTENT[side], _side_picker(group, side, look))
             for side in options.sides
         ]
     return outputs
@@ -87,32 +96,27 @@ def _side_path(path: Path, side: str) -> Path:
     return path.with_name(f"{head}_{side}{dot}{rest}")
 
 
-def _plate(background: str | Path | None, size: tuple[int, int]) -> Image | None:
-    if background is None:
-        return None
-    if isinstance(background, Path):
-        return fit_plate(load_picture(background).image, (size[1], size[0]))
-    return make_background(background, *size)
-
-
-def _main_picker(names: tuple[str, ...], plate: Image | None, *, only_alpha: bool) -> Picker:
+def _main_picker(names: tuple[str, ...], look: Look, *, only_alpha: bool) -> Picker:
     def pick(frame: FrameMattes) -> tuple[Image | None, Plane | None]:
-        matte = _joined(frame, names)
-        if only_alpha:
-            return None, matte.alpha
-        if plate is not None:
-            return matte.composite(plate), None
-        return matte.foreground, matte.alpha
+        matte = edited(_joined(frame, names), look)
+        return None if only_alpha else matte.foreground, matte.alpha
 
     return pick
 
 
-def _side_picker(names: tuple[str, ...], side: str) -> Picker:
+def _composite_picker(names: tuple[str, ...], backdrop: Backdrop, start_s: float) -> Picker:
+    def pick(frame: FrameMattes) -> tuple[Image | None, Plane | None]:
+        return backdrop.lay(_joined(frame, names), frame.time_s - start_s), None
+
+    return pick
+
+
+def _side_picker(names: tuple[str, ...], side: str, look: Look) -> Picker:
     def pick(frame: FrameMattes) -> tuple[Image | None, Plane | None]:
         if side == "foreground":
             return _joined(frame, names).foreground, None
         if side == "alpha":
-            return None, _joined(frame, names).alpha
+            return None, edited(_joined(frame, names), look).alpha
         planes = [getattr(frame.mattes[name], side) for name in names]
         if any(plane is None for plane in planes):
             raise WriteError(f"no {side} to write: this model makes none; leave --side {side} out")

@@ -1,0 +1,54 @@
+"""What a user chooses for a photo."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pullmatte.jobs.look import Look, look_with
+from pullmatte.models.protocol import Opacity
+
+SIDES = ("trimap", "mask", "foreground", "alpha")
+
+
+@dataclass(frozen=True)
+class ImageOptions:
+    """How a matte is written.
+
+    Attributes:
+        only_alpha: Write the alpha alone, as a grey picture.
+        background: Composite over this colour, ``"checker"`` or picture instead of cutting out.
+        foreground: Estimate the object's own colours; else the photo's stand in.
+        opacity: Whether the object is opaque, transparent, or to be found out.
+        caption: The object in words, for models that read any.
+        premultiplied: Write colour multiplied by alpha; None: EXR yes, everything else no.
+        bit_depth: 8 or 16; None keeps the photo's own.
+        sides: Further pictures to write beside the result: any of `SIDES`.
+        look: Edits of the edge, for every kind of result, and what lies behind it.
+    """
+
+    only_alpha: bool = False
+    background: str | Path | None = None
+    foreground: bool = True
+    opacity: Opacity = "auto"
+    caption: str | None = None
+    premultiplied: bool | None = None
+    bit_depth: int | None = None
+    sides: tuple[str, ...] = ()
+    look: Look | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse two backgrounds.
+
+        Raises:
+            PullmatteError: If there are two, or one is unknown.
+        """
+        look_with(self.look, self.background)
+
+    @property
+    def whole_look(self) -> Look:
+        """The look with the background, wherever that is given."""
+        return look_with(self.look, self.background)
+
+    @property
+    def is_composite(self) -> bool:
+        """Whether the result shows something behind the subject."""
+        return not self.only_alpha and self.whole_look.background is not None

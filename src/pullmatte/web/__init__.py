@@ -1,0 +1,1 @@
+"""The studio: a local server with one page, and what it keeps on disk."""
