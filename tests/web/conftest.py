@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -162,7 +163,7 @@ def short_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
             if number == 10:
                 break
             small = frame.reformat(240, 136, "yuv420p")
-            small.pts, small.time_base = number, stream.codec_context.time_base
+            small.pts, small.time_base = number, Fraction(1, 24)
             target.mux(stream.encode(small))
         target.mux(stream.encode(None))
     return path

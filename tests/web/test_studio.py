@@ -101,7 +101,7 @@ def test_a_clip_is_propagated_corrected_locked_and_exported(studio, short_clip, 
         f"{at}/locks", json={"object": "ball", "first": 2, "last": 3, "locked": True}
     )
     assert locked.json() == {"locked": {"ball": [[2, 3]]}}
-    correction = {"object": "ball", "frame": 6, "points": [[47, 75, 0], [20, 20, 1]]}
+    correction = {"object": "ball", "frame": 6, "box": [120, 30, 200, 120], "points": [[60, 60, 0]]}
     corrected = grey(studio.matte(project["id"], "ball", 6, said(BALL, correction)))
     assert np.abs(corrected - before[6]).max() > 0.3
     assert not studio.project(project["id"])["current"]

@@ -10,6 +10,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib import import_module
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,7 @@ class _Worker:
             matter=options.matter,
             **options.options,
         )
+        _import_numba()
         projects = Projects(options.root)
         self._desk = Desk(matter, projects, self._emit, options.max_pixels)
         self._exports = Exports(matter, projects)
@@ -153,6 +155,15 @@ class _Worker:
 
     def _emit(self, event: str, seen: dict[str, Any]) -> None:
         self._connection.send(("event", 0, event, seen))
+
+
+def _import_numba() -> None:
+    """Import what estimates colours, which would give torch other threads, and so other bits."""
+    import torch
+
+    count = torch.get_num_threads()
+    import_module("pymatting")
+    torch.set_num_threads(count)
 
 
 def _facts(matter: Any) -> dict[str, Any]:

@@ -71,6 +71,7 @@ async function refreshServer(quiet = false) {
 async function reconnected() {
   byId("connection").hidden = true;
   say("Connected again.");
+  matte.saveWhatWasLost();
   await refreshServer();
   if (state.project) await refreshProject();
   else projects.list();

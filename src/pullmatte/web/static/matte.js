@@ -10,6 +10,7 @@ const pending = new Map();
 let running = null;
 let loading = 0;
 let unsaved = false;
+let lost = false;
 let savedObjects = null;
 let saving = Promise.resolve();
 // A frame whose matte failed isn't asked for again until something changes.
@@ -81,8 +82,15 @@ function saveObjects() {
   inTurn(() => api.update(id, { objects }));
 }
 
+// After a time without the server.
+export function saveWhatWasLost() {
+  if (!lost || !state.project) return;
+  failed.clear();
+  savePrompts();
+}
+
 export function savePrompts() {
-  unsaved = false;
+  unsaved = lost = false;
   const { id } = state.project;
   const file = promptFile();
   return inTurn(async () => {
@@ -111,12 +119,14 @@ async function pump() {
   } catch (error) {
     if (error.name !== "AbortError") {
       failed.add(`${task.frame}/${task.object}`);
-      unsaved = false;
+      // What the server has refused is not sent again; what it hasn't heard is, once it answers.
+      if (error.status) unsaved = false;
+      else lost = unsaved;
       report(error);
     }
   } finally {
     if (running === mine) running = null;
-    if (unsaved && !isBusy() && state.project) savePrompts();
+    if (unsaved && !lost && !isBusy() && state.project) savePrompts();
     updateReady();
     pump();
   }
