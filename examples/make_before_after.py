@@ -1,4 +1,4 @@
-"""Draw README's picture: a photo with its prompts, the alpha, the cut-out on a checkerboard.
+"""Draw README's picture: a frame with its prompts, the alpha, the cut-out on a checkerboard.
 
 Run: ``python examples/make_before_after.py docs/images/before_after.png``.
 """
@@ -11,26 +11,31 @@ from PIL import Image, ImageDraw
 
 import pullmatte as pm
 
+PART = (2, 58, 202, 242)
+"""What is shown of the frame: left, top, right, bottom."""
+SCALE = 2
+
 
 def main(destination: Path) -> None:
-    """Matte the coffee cup by its saved prompts and put the three pictures side by side."""
+    """Matte the ball by its saved prompts and put the three pictures side by side."""
     here = Path(__file__).parent
-    image = pm.read_image(here / "coffee.png")
-    prompts = pm.PromptFile.load(here / "coffee.json")
-    matte = pm.load("classical").open_image(image).predict_objects(prompts)["cup"]
+    with pm.open_video(here / "fuzzball.mp4") as clip:
+        image = clip.frame(0).image
+    prompts = pm.PromptFile.load(here / "fuzzball.json")
+    matte = pm.load("nano").open_image(image).predict_objects(prompts)["fuzzball"]
     panels = [
         draw_prompts(to_picture(image), prompts),
         to_picture(np.repeat(matte.alpha[..., None], 3, axis=2)),
         to_picture(matte.composite("checker")),
     ]
-    width, height = panels[0].size
+    size = (SCALE * (PART[2] - PART[0]), SCALE * (PART[3] - PART[1]))
+    panels = [panel.crop(PART).resize(size, Image.Resampling.LANCZOS) for panel in panels]
+    width, height = size
     sheet = Image.new("RGB", (3 * width + 16, height), "white")
     for number, panel in enumerate(panels):
         sheet.paste(panel, (number * (width + 8), 0))
     destination.parent.mkdir(parents=True, exist_ok=True)
-    sheet.resize((sheet.width * 2 // 3, sheet.height * 2 // 3), Image.Resampling.LANCZOS).save(
-        destination, optimize=True
-    )
+    sheet.save(destination, optimize=True)
 
 
 def to_picture(image: np.ndarray) -> Image.Image:
@@ -43,10 +48,10 @@ def draw_prompts(picture: Image.Image, prompts: pm.PromptFile) -> Image.Image:
     pen = ImageDraw.Draw(picture)
     for entry in prompts.prompts:
         if box := entry.prompt.box:
-            pen.rectangle((box.x0, box.y0, box.x1, box.y1), outline=(80, 220, 255), width=3)
+            pen.rectangle((box.x0, box.y0, box.x1, box.y1), outline=(80, 220, 255), width=1)
         for point in entry.prompt.points:
-            spot = (point.x - 7, point.y - 7, point.x + 7, point.y + 7)
-            pen.ellipse(spot, fill=(80, 255, 120), outline="black", width=2)
+            spot = (point.x - 3, point.y - 3, point.x + 3, point.y + 3)
+            pen.ellipse(spot, fill=(80, 255, 120), outline="black")
     return picture
 
 
