@@ -3,9 +3,9 @@
 Run: python benchmarks/run_all.py [--data DATA] [name ...]
 
 Those that need a data folder are left out, and named, where none is given; `sdmatte`,
-`tracked_frame` and `mam2_second_pass`, which take a quarter of an hour or 15 GB, run only when they
-are named. The ablations, which train networks, and `nano_failures`, which draws, take arguments of
-their own: run them by themselves.
+`tracked_frame` and `mam2_second_pass`, which take a quarter of an hour or 15 GB, and `studio`,
+which needs Chromium, run only when they are named. The ablations, which train networks, and
+`nano_failures`, which draws, take arguments of their own: run them by themselves.
 
 Each is a script of its own, which exits with 1 where it misses its goal; so does this one.
 """
@@ -25,8 +25,8 @@ NEED_DATA = {
     "steady_alpha",
     "tracking",
 }
-# A quarter of an hour, or 15 GB: only when they are named.
-HEAVY = {"mam2_second_pass", "sdmatte", "tracked_frame"}
+# A quarter of an hour, 15 GB or a browser: only when they are named.
+HEAVY = {"mam2_second_pass", "sdmatte", "studio", "tracked_frame"}
 
 
 def main() -> int:
