@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from pullmatte.errors import ReadError
-from pullmatte.io.image import Picture, load_picture
+from pullmatte.io.image import MAX_PIXELS, Picture, load_picture
 from pullmatte.jobs.image_options import SIDES, ImageOptions
 from pullmatte.jobs.image_outputs import ImageOutputs, side_path, try_format
 from pullmatte.jobs.naming import check_outputs, for_object
@@ -78,6 +78,7 @@ def matte_image(
     stream_format: str = "png",
     reserved: Sequence[Path] = (),
     started: Callable[[], None] | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> ImageReport:
     """Read a photo, matte it, write the result.
 
@@ -94,6 +95,7 @@ def matte_image(
         stream_format: File format for a stream.
         reserved: Further files that no output may replace, such as the mask that was read.
         started: Called when everything given was found usable, before the work begins.
+        max_pixels: Refuse photos that declare more.
 
     Returns:
         What was done.
@@ -108,7 +110,7 @@ def matte_image(
         prompts = PromptFile((FramePrompt(Prompt()),))
     if isinstance(destination, str | Path):
         _check_destination(Path(destination), source, prompts, options, reserved)
-    picture = load_picture(source)
+    picture = load_picture(source, max_pixels=max_pixels)
     outputs = ImageOutputs(picture, options)
     check_said(matter, prompts, options)
     prompts.check(*picture.size)

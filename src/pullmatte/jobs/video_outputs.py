@@ -46,7 +46,9 @@ class Output:
         """Return the alphas that an EXR holds as channels of their own, if any."""
         if not self.names or self.path.suffix.lower() != ".exr":
             return None
-        return {name: edited(frame.mattes[name], self.look).alpha for name in self.names}
+        return {
+            name: edited(frame.mattes[name], self.look, frame.held_out).alpha for name in self.names
+        }
 
 
 def plan(
@@ -98,7 +100,7 @@ def _side_path(path: Path, side: str) -> Path:
 
 def _main_picker(names: tuple[str, ...], look: Look, *, only_alpha: bool) -> Picker:
     def pick(frame: FrameMattes) -> tuple[Image | None, Plane | None]:
-        matte = edited(_joined(frame, names), look)
+        matte = edited(_joined(frame, names), look, frame.held_out)
         return None if only_alpha else matte.foreground, matte.alpha
 
     return pick
@@ -106,7 +108,8 @@ def _main_picker(names: tuple[str, ...], look: Look, *, only_alpha: bool) -> Pic
 
 def _composite_picker(names: tuple[str, ...], backdrop: Backdrop, start_s: float) -> Picker:
     def pick(frame: FrameMattes) -> tuple[Image | None, Plane | None]:
-        return backdrop.lay(_joined(frame, names), frame.time_s - start_s), None
+        joined = _joined(frame, names)
+        return backdrop.lay(joined, frame.time_s - start_s, frame.held_out), None
 
     return pick
 
@@ -116,7 +119,7 @@ def _side_picker(names: tuple[str, ...], side: str, look: Look) -> Picker:
         if side == "foreground":
             return _joined(frame, names).foreground, None
         if side == "alpha":
-            return None, edited(_joined(frame, names), look).alpha
+            return None, edited(_joined(frame, names), look, frame.held_out).alpha
         planes = [getattr(frame.mattes[name], side) for name in names]
         if any(plane is None for plane in planes):
             raise WriteError(f"no {side} to write: this model makes none; leave --side {side} out")

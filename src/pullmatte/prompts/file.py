@@ -155,8 +155,13 @@ class PromptFile:
         return text if _is_encodable(text) else json.dumps(document, indent=1) + "\n"
 
     @classmethod
-    def from_json(cls, text: str) -> Self:
+    def from_json(cls, text: str, size: tuple[int, int] | None = None) -> Self:
         """Read the file's text.
+
+        Args:
+            text: It.
+            size: Width and height in pixels that masks and trimaps must have; they aren't even
+                decoded if they say another. None takes what the file says of its input.
 
         Raises:
             PromptError: If it isn't a prompt file, or is one of a later version.
@@ -176,13 +181,15 @@ class PromptFile:
         entries = document.get("prompts")
         if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
             raise PromptError('damaged prompt file: expected "prompts" to be a list of objects')
-        size = document.get("size")
-        if size is not None and not (isinstance(size, list) and len(size) == 2):
+        told = document.get("size")
+        if told is not None and not (isinstance(told, list) and len(told) == 2):
             raise PromptError('damaged prompt file: expected "size" to be [width, height]')
+        own = None if told is None else (told[0], told[1])
+        wanted = size or own
         return cls(
-            prompts=tuple(_entry_from_json(n, entry) for n, entry in enumerate(entries)),
+            prompts=tuple(_entry_from_json(n, entry, wanted) for n, entry in enumerate(entries)),
             source=document.get("source"),
-            size=(size[0], size[1]) if size is not None else None,
+            size=own,
         )
 
     def save(self, path: str | Path) -> None:
@@ -253,7 +260,9 @@ def _entry_to_json(entry: FramePrompt) -> dict[str, Any]:
     return document
 
 
-def _entry_from_json(number: int, entry: Mapping[str, Any]) -> FramePrompt:
+def _entry_from_json(
+    number: int, entry: Mapping[str, Any], size: tuple[int, int] | None
+) -> FramePrompt:
     """Read one prompt. One without any part means the whole frame."""
     where = f"damaged prompt file, prompt {number}"
     unknown = sorted(set(entry) - _ENTRY_KEYS)
@@ -266,8 +275,8 @@ def _entry_from_json(number: int, entry: Mapping[str, Any]) -> FramePrompt:
         prompt = Prompt(
             points=tuple(_point_from_json(point) for point in entry.get("points", ())),
             box=Prompt.of(box=entry.get("box")).box,
-            mask=_png_to_raster(entry, "mask_png", Mask),
-            trimap=_png_to_raster(entry, "trimap_png", Trimap),
+            mask=_png_to_raster(entry, "mask_png", Mask, size),
+            trimap=_png_to_raster(entry, "trimap_png", Trimap, size),
         )
         return FramePrompt(prompt, object=entry["object"], frame=entry.get("frame", 0))
     except TypeError as error:
@@ -291,7 +300,9 @@ def _plane_to_png(plane: NDArray[np.uint8]) -> str:
     return base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-def _png_to_raster(entry: Mapping[str, Any], key: str, kind: type[Raster]) -> Raster | None:
+def _png_to_raster(
+    entry: Mapping[str, Any], key: str, kind: type[Raster], size: tuple[int, int] | None
+) -> Raster | None:
     """Unpack a plane, or say that it is damaged."""
     if key not in entry:
         return None
@@ -300,6 +311,11 @@ def _png_to_raster(entry: Mapping[str, Any], key: str, kind: type[Raster]) -> Ra
     try:
         data = base64.b64decode(entry[key], validate=True)
         with Image.open(BytesIO(data), formats=["PNG"]) as picture:
+            if size is not None and picture.size != tuple(size):
+                raise PromptError(
+                    f"{key} of {picture.width}x{picture.height} pixels: expected "
+                    f"{size[0]}x{size[1]}, as the input"
+                )
             return kind(picture_to_plane(picture))
     except PromptError:
         raise

@@ -227,6 +227,16 @@ class EditSession:
         """Whether there is nothing left to compute."""
         return bool(self._state.names) and not (self._state.runs or self._planned(direction))
 
+    def is_due(self, frame: int, object: str = DEFAULT_OBJECT) -> bool:  # noqa: A002
+        """Whether what was said about an object on a frame is still to be computed."""
+        if frame not in self.done(object):
+            return any((p.object, p.frame) == (object, frame) for p in self.prompts.prompts)
+        if any((c.object, c.frame) == (object, frame) for c in self._state.changes):
+            return True
+        made = (self._project.facts(object, frame) or {}).get("run", 0)
+        begun = (run for run in self._state.runs if (run.object, run.at) == (object, frame))
+        return any(run.source == frame and run.id > made for run in begun)
+
     def update(self, direction: Direction = "both") -> Iterator[Step]:
         """Compute what prompts have changed since the last time, and nothing else.
 
@@ -283,7 +293,7 @@ class EditSession:
             mattes = finish_frame(
                 finish, finishers, frame.image, predictions, held_out=frame.alpha, hold=held
             )
-            yield FrameMattes(frame.index, frame.time_s, frame.image, mattes)
+            yield FrameMattes(frame.index, frame.time_s, frame.image, mattes, frame.alpha)
 
     def frame(self, index: int) -> FrameMattes:
         """Hand out one frame with the results that there are.

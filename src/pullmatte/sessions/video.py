@@ -34,12 +34,14 @@ class FrameMattes:
         time_s: When it is shown, in seconds.
         image: `H W 3` float32 in [0, 1].
         mattes: Object name → matte. An object that isn't there has alpha 0.
+        held_out: The clip's own alpha, `H W`, which no matte exceeds; None without one.
     """
 
     index: int
     time_s: float
     image: Image = field(repr=False)
     mattes: dict[str, Matte]
+    held_out: Plane | None = field(default=None, repr=False)
 
 
 class VideoSession:
@@ -218,7 +220,8 @@ class VideoSession:
         else:
             self._look_ahead(tracker)
         for frame in self.clip.frames(start):
-            yield FrameMattes(frame.index, frame.time_s, frame.image, self._mattes(tracker, frame))
+            mattes = self._mattes(tracker, frame)
+            yield FrameMattes(frame.index, frame.time_s, frame.image, mattes, frame.alpha)
 
     def frames_behind(self, direction: Direction = "both") -> int:
         """Count the frames that `prepare` has to make."""

@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,7 +13,7 @@ from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from pullmatte import __version__
 from pullmatte.errors import PromptError, PullmatteError, ReadError
 from pullmatte.io.project_folder import ProjectFolder
-from pullmatte.prompts import FramePrompt, Prompt, PromptFile
+from pullmatte.prompts import FramePrompt, Prompt
 from pullmatte.web.desk import edit_folder
 from pullmatte.web.exports import Order
 from pullmatte.web.ledger import results_of
@@ -26,6 +25,7 @@ from pullmatte.web.uploads import receive_background, receive_project
 Result = TypeVar("Result")
 _MOST_HEIGHT = 16384
 _FOREVER = {"cache-control": "private, max-age=3600"}
+_CANCEL_S = 30.0
 _NEVER = {"cache-control": "no-store"}
 
 
@@ -98,8 +98,8 @@ def _add_projects(router: APIRouter, studio: Studio) -> None:
     @router.put("/projects/{project_id}/prompts")
     async def save_prompts(project_id: str, request: Request) -> dict[str, Any]:
         project = projects.get(project_id)
-        said = PromptFile.from_json((await request.body()).decode("utf-8", "replace"))
-        await in_thread(studio.save_prompts, project, said)
+        text = (await request.body()).decode("utf-8", "replace")
+        await in_thread(studio.save_prompts, project, text)
         return {"current": (await in_thread(results_of, projects, project))["current"]}
 
     @router.put("/projects/{project_id}/background")
@@ -141,6 +141,8 @@ def _add_pictures(router: APIRouter, studio: Studio) -> None:
         project = projects.get(project_id)
         if named not in projects.prompts(project).objects:
             raise NoProject(f"{named[:60]!r} has no matte yet")
+        if project.kind == "video":
+            await in_thread(_stored_alpha, studio, project, named, frame)
         key = ("foreground", project_id)
         data = await _call(
             studio, "foreground", key, project_id=project_id, name=named, frame=frame
@@ -176,8 +178,7 @@ def _add_work(router: APIRouter, studio: Studio) -> None:
         if frame >= project.frames:
             raise PromptError(f"frame {frame}: there are frames 0 to {project.frames - 1}")
         if "prompts" in body:
-            said = PromptFile.from_json(json.dumps(body["prompts"]))
-            await in_thread(studio.save_prompts, project, said)
+            await in_thread(studio.save_prompts, project, json.dumps(body["prompts"]))
         key = ("matte", project_id, name, frame)
         data, took, coverage, kept = await _call(
             studio, "matte", key, project_id=project_id, name=name, frame=frame
@@ -238,8 +239,8 @@ def _add_jobs(router: APIRouter, studio: Studio) -> None:
         job = studio.ledger.get(job_id)
         studio.ledger.cancel(job)
         if job.task is not None:
-            with suppress(Exception):
-                await asyncio.wait_for(asyncio.wrap_future(job.task.future), 30)
+            # Not `wait_for`: that would cancel what somebody else is going to finish.
+            await asyncio.wait([asyncio.wrap_future(job.task.future)], timeout=_CANCEL_S)
         return job.as_dict()
 
     @router.get("/events")

@@ -9,6 +9,7 @@ Nothing is prompted here: the whole picture is the box.
 import base64
 import binascii
 import json
+import math
 import zipfile
 from dataclasses import dataclass
 from io import BytesIO
@@ -294,6 +295,8 @@ def _margins(text: str, height: int, width: int) -> tuple[int, int]:
     for part, side in zip((text.split() * 2)[:2], (height, width), strict=False):
         try:
             value = float(part.rstrip("px%"))
+            if not math.isfinite(value):
+                raise ValueError(part)
         except ValueError as error:
             raise Refused(f"crop_margin {text[:40]!r}: give pixels (30px) or percent") from error
         found.append(max(0, round(side * value / 100 if part.endswith("%") else value)))

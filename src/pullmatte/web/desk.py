@@ -28,12 +28,13 @@ from pullmatte.sessions.image import ImageSession
 from pullmatte.sessions.load import Matter
 from pullmatte.sessions.prompt_kinds import taken
 from pullmatte.web.media import as_grey_png, as_jpeg
-from pullmatte.web.projects import Project, Projects
+from pullmatte.web.projects import NoProject, Project, Projects
 
 Emit = Callable[[str, dict[str, Any]], None]
 """Tells the server of something: the event's name, and what happened."""
 COVERAGE = "coverage.json"
 _PHOTOS_OPEN = 2
+_CLIPS_OPEN = 2
 _SAVE_EVERY_S = 2.0
 
 
@@ -84,7 +85,9 @@ class Desk:
         self.matter, self.projects = matter, projects
         self._emit, self._max_pixels = emit, max_pixels
         self._photos: OrderedDict[str, OpenPhoto] = OrderedDict()
-        self._clip: tuple[str, OpenClip] | None = None
+        # By the folder of their results, of which each has one session at a time.
+        self._clips: OrderedDict[Path, OpenClip] = OrderedDict()
+        self._in_hand: OpenClip | None = None
 
     def matte(self, project_id: str, name: str, frame: int) -> tuple[bytes, float, float, bool]:
         """Matte an object of a photo, or on a frame of a clip.
@@ -122,7 +125,7 @@ class Desk:
             return as_jpeg(self._photo_matte(project, name).foreground)
         session = self._opened(project).session
         if frame not in session.done(name):
-            raise PromptError(f"{name!r} has no result on frame {frame} yet: prompt or propagate")
+            raise NoProject(f"{name!r} has no result on frame {frame} yet: prompt or propagate")
         return as_jpeg(session.frame(frame).mattes[name].foreground)
 
     def lock(self, project_id: str, name: str | None, first: int, last: int, *, on: bool) -> None:
@@ -151,6 +154,7 @@ class Desk:
         project = self.projects.get(project_id)
         opened, made = self._opened(project), 0
         self._tell(project, opened.session)
+        self._in_hand = opened
         try:
             while not opened.session.is_current(direction):
                 before = opened.session.prompts
@@ -162,15 +166,22 @@ class Desk:
                     if opened.session.prompts != before:
                         break
         finally:
+            self._in_hand = None
             self._save_coverage(opened)
         return made
+
+    def hand_over(self, project: Project) -> None:
+        """Bring a clip's folder up to what is said, and leave it to another session."""
+        self._tell(project, self._opened(project).session)
+        self.close(project.id)
 
     def close(self, project_id: str) -> None:
         """Close what is open of a project."""
         self._photos.pop(project_id, None)
-        if self._clip is not None and self._clip[0] == project_id:
-            self._clip[1].clip.close()
-            self._clip = None
+        for folder in [folder for folder in self._clips if folder.parent.name == project_id]:
+            opened = self._clips.pop(folder)
+            if opened is not self._in_hand:
+                opened.clip.close()
 
     def _photo(self, project: Project) -> OpenPhoto:
         if project.id not in self._photos:
@@ -199,21 +210,19 @@ class Desk:
 
     def _opened(self, project: Project) -> OpenClip:
         folder = edit_folder(self.projects.root, project)
-        if self._clip is not None and (self._clip[0], self._clip[1].store.folder) == (
-            project.id,
-            folder,
-        ):
-            return self._clip[1]
-        if self._clip is not None:
-            self.close(self._clip[0])
-        clip = open_video(self.projects.input_path(project))
-        opacity = _as_opacity(project.settings.opacity)
-        store = ProjectFolder(folder)
-        session = self.matter.edit_video(clip, store, opacity=opacity)
-        opened = OpenClip(clip, session, store, read_coverage(folder))
-        self._clip = project.id, opened
-        self._fill_coverage(opened)
-        return opened
+        if folder not in self._clips:
+            clip = open_video(self.projects.input_path(project))
+            opacity = _as_opacity(project.settings.opacity)
+            store = ProjectFolder(folder)
+            session = self.matter.edit_video(clip, store, opacity=opacity)
+            self._clips[folder] = OpenClip(clip, session, store, read_coverage(folder))
+            self._fill_coverage(self._clips[folder])
+        self._clips.move_to_end(folder)
+        spare = [each for each, opened in self._clips.items() if opened is not self._in_hand]
+        for each in spare[: max(0, len(self._clips) - _CLIPS_OPEN)]:
+            if each != folder:
+                self._clips.pop(each).clip.close()
+        return self._clips[folder]
 
     def _clip_matte(self, project: Project, name: str, frame: int) -> tuple[Matte, bool]:
         opened = self._opened(project)
@@ -221,31 +230,40 @@ class Desk:
         prompts = self._tell(project, session)
         if name not in session.objects:
             raise PromptError(f"nothing was said about {name!r} yet: click it, or draw a box")
-        said = prompts.on_frame(frame).get(name)
-        done = session.done(name)
-        if said is not None and not (said.box or said.mask or said.trimap):
-            reached = {frame - 1, frame, frame + 1} & done
-            first = min(p.frame for p in prompts.prompts if p.object == name)
-            if not reached and frame != first:
-                # Memory would have to come here first, frame by frame; a click shows at once.
-                image = next(iter(opened.clip.frames(frame, frame + 1))).image
-                photo = self.matter.open_image(image)
-                understood = taken(self.matter.spec, said)
-                return photo.predict(understood, opacity=session.options.opacity), False
-        for step in session.update("both") if not session.is_current() else ():
-            self._note(project, opened, step.object, step.frame)
-            if (step.object, step.frame) == (name, frame):
-                break
-            if said is None and frame in session.done(name):
-                break
-        self._save_coverage(opened)
+        preview = self._preview(opened, prompts, name, frame)
+        if preview is not None:
+            return preview, False
+        if session.is_due(frame, name):
+            for step in session.update("both"):
+                self._note(project, opened, step.object, step.frame)
+                if not session.is_due(frame, name):
+                    break
+            self._save_coverage(opened)
         if frame not in session.done(name):
             raise PromptError(f"{name!r} has no result on frame {frame} yet: propagate first")
         return session.frame(frame).mattes[name], True
 
+    def _preview(
+        self, opened: OpenClip, prompts: PromptFile, name: str, frame: int
+    ) -> Matte | None:
+        """Matte clicks by themselves where memory would have to come first, frame by frame."""
+        said, session = prompts.on_frame(frame).get(name), opened.session
+        if said is None or said.box or said.mask or said.trimap:
+            return None
+        first = min(each.frame for each in prompts.prompts if each.object == name)
+        if frame == first or {frame - 1, frame, frame + 1} & session.done(name):
+            return None
+        image = next(iter(opened.clip.frames(frame, frame + 1))).image
+        photo = self.matter.open_image(image)
+        understood = taken(self.matter.spec, said)
+        return photo.predict(understood, opacity=session.options.opacity)
+
     def _tell(self, project: Project, session: EditSession) -> PromptFile:
         prompts = self.projects.prompts(project)
         if session.prompts.prompts != prompts.prompts:
+            for name in set(session.objects) - set(prompts.objects):
+                # Nothing is left to protect of an object that is gone.
+                session.unlock(session.locked(name), name)
             session.set_prompts(prompts)
         return prompts
 

@@ -16,9 +16,8 @@ from pullmatte.jobs.video import matte_video
 from pullmatte.jobs.video_options import VideoOptions, VideoStart
 from pullmatte.models.protocol import Opacity
 from pullmatte.prompts import PromptFile
-from pullmatte.sessions.load import Matter
-from pullmatte.web.desk import edit_folder
-from pullmatte.web.projects import LOOK, Project, Projects
+from pullmatte.web.desk import Desk, edit_folder
+from pullmatte.web.projects import LOOK, Project
 
 Progress = Callable[[int, int], None]
 IMAGE_FORMATS = {name: f".{name}" for name in ("png", "webp", "tif", "exr", "jpg")}
@@ -95,9 +94,15 @@ class Order:
 class Exports:
     """Writes results into projects' folders."""
 
-    def __init__(self, matter: Matter, projects: Projects) -> None:
-        """Take a loaded model."""
-        self.matter, self.projects = matter, projects
+    def __init__(self, desk: Desk, max_pixels: int) -> None:
+        """Take what works on the same projects, with its model.
+
+        Args:
+            desk: It.
+            max_pixels: Refuse pictures that declare more.
+        """
+        self.matter, self.projects = desk.matter, desk.projects
+        self._desk, self._max_pixels = desk, max_pixels
 
     def export(self, project_id: str, order: Order, progress: Progress) -> dict[str, Any]:
         """Write what was ordered.
@@ -152,7 +157,13 @@ class Exports:
         stream = BytesIO()
         options = ImageOptions(only_alpha=only_alpha, background=background)
         report = matte_image(
-            self.matter, source, stream, None, options, stream_format=suffix.lstrip(".")
+            self.matter,
+            source,
+            stream,
+            None,
+            options,
+            stream_format=suffix.lstrip("."),
+            max_pixels=self._max_pixels,
         )
         return stream.getvalue(), report.size
 
@@ -168,7 +179,14 @@ class Exports:
         )
         path = folder / f"{_stem(project)}_{order.kind}{IMAGE_FORMATS[order.format]}"
         progress(0, 1)
-        report = matte_image(self.matter, self.projects.input_path(project), path, prompts, options)
+        report = matte_image(
+            self.matter,
+            self.projects.input_path(project),
+            path,
+            prompts,
+            options,
+            max_pixels=self._max_pixels,
+        )
         progress(1, 1)
         return [Path(each) for each in report.outputs]
 
@@ -201,8 +219,13 @@ class Exports:
             place = frames / f"{name}{ending}"
         start = VideoStart(project=edit_folder(self.projects.root, project))
         source = self.projects.input_path(project)
-        # The project knows what is said; all of its objects are tracked, some of them written.
-        matte_video(self.matter, source, place, None, options, start=start, progress=progress)
+        # The folder knows what is said; all of its objects are tracked, some of them written. It
+        # has one owner at a time.
+        self._desk.hand_over(project)
+        try:
+            matte_video(self.matter, source, place, None, options, start=start, progress=progress)
+        finally:
+            self._desk.close(project.id)
         return [place] if frames is None else [_packed(frames, folder / f"{name}.zip")]
 
     def _look(self, project: Project, order: Order) -> Look | None:

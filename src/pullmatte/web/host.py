@@ -10,9 +10,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
+from queue import SimpleQueue
 from typing import Any, Literal
 
 from pullmatte.errors import PullmatteError
@@ -53,6 +53,8 @@ class Task:
         progress: Called with what is done and what there is in all.
         future: Of the result.
         number: As the process knows it.
+
+    A future that runs can't be cancelled from outside, so nothing but the host ever ends it.
     """
 
     kind: str
@@ -62,6 +64,14 @@ class Task:
     progress: Callable[[int, int], None] | None = None
     future: "Future[Any]" = field(default_factory=Future)
     number: int = 0
+
+    def __post_init__(self) -> None:
+        self.future.set_running_or_notify_cancel()
+
+    @property
+    def project(self) -> Any:
+        """Whose it is; None for no project's."""
+        return self.arguments.get("project_id")
 
 
 class WorkerHost:
@@ -85,7 +95,7 @@ class WorkerHost:
         self._at: dict[str, Task | None] = {CALL: None, JOB: None}
         self._crashes: deque[float] = deque(maxlen=_CRASHES)
         self._process: Any = None
-        self._connection: Any = None
+        self._outbox: SimpleQueue[Any] = SimpleQueue()
         self._closing = False
         self.model: dict[str, Any] | None = None
         self.state: State = "starting"
@@ -111,17 +121,20 @@ class WorkerHost:
         process.start()
         theirs.close()
         with self._lock:
-            self._process, self._connection = process, ours
-        threading.Thread(target=self._read, args=(ours, process), daemon=True).start()
+            self._process = process
+            self._outbox = SimpleQueue()
+        # Its own thread sends: a picture doesn't fit the pipe, and waits until the process reads.
+        sends = (ours, self._outbox)
+        threading.Thread(target=_pass_on, args=sends, daemon=True).start()
+        threading.Thread(target=self._read, args=(ours, process, self._outbox), daemon=True).start()
 
     def close(self) -> None:
         """End the process; what it was doing is in its files."""
         with self._lock:
             self._closing = True
-            process, connection = self._process, self._connection
-        if connection is not None:
-            with suppress(OSError):
-                connection.send((STOP, 0, None, None))
+            process = self._process
+            if process is not None:
+                self._send((STOP, 0, None, None))
         if process is not None:
             process.join(_STOP_S)
             if process.is_alive():
@@ -177,23 +190,26 @@ class WorkerHost:
             if self.state == "failed":
                 self._fail_all(self.error or CRASHED)
             return
-        for kind, line in ((CALL, self._calls), (JOB, self._jobs)):
-            if self._at[kind] is None and line:
-                task = line.popleft()
+        for kind, line in ((JOB, self._jobs), (CALL, self._calls)):
+            task = next((each for each in line if kind == JOB or not self._is_held(each)), None)
+            if self._at[kind] is None and task is not None:
+                line.remove(task)
                 task.number = next(self._numbers)
                 self._at[kind] = task
                 self._send((kind, task.number, task.name, dict(task.arguments)))
         busy = any(self._at.values())
         self._become("busy" if busy else "ready")
 
-    def _send(self, message: tuple[Any, ...]) -> None:
-        try:
-            self._connection.send(message)
-        except (OSError, ValueError):
-            # The reading thread sees the end, too, and does what there is to do.
-            return
+    def _is_held(self, call: Task) -> bool:
+        """Whether a call has to wait for its project's export, which writes what is there."""
+        job = self._at[JOB]
+        exports = job is not None and job.name == "export"
+        return exports and job is not None and call.project == job.project
 
-    def _read(self, connection: Any, process: Any) -> None:
+    def _send(self, message: tuple[Any, ...]) -> None:
+        self._outbox.put(message)
+
+    def _read(self, connection: Any, process: Any, outbox: "SimpleQueue[Any]") -> None:
         """Take what comes from the process until it ends."""
         while True:
             try:
@@ -202,6 +218,7 @@ class WorkerHost:
                 break
             self._take(kind, number, first, second)
         process.join()
+        outbox.put(None)
         connection.close()
         self._ended()
 
@@ -278,3 +295,13 @@ class WorkerHost:
     def _tell(self) -> None:
         shown = {"worker": self.state, "model": self.model, "worker_error": self.error}
         self._listen("worker", shown)
+
+
+def _pass_on(connection: Any, outbox: "SimpleQueue[Any]") -> None:
+    """Send what is put into a queue, until that is None or the other end is gone."""
+    while (message := outbox.get()) is not None:
+        try:
+            connection.send(message)
+        except (OSError, ValueError):
+            # The reading thread sees the end, too, and does what there is to do.
+            return

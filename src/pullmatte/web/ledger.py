@@ -1,5 +1,6 @@
 """The jobs that were ordered, and what a clip's folder says of its results."""
 
+import asyncio
 import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from pullmatte.web.host import Stopped, Task, WorkerHost
 from pullmatte.web.projects import NoProject, Project, Projects
 
 _KEPT = 50
+_CANCEL_S = 30.0
 
 
 @dataclass(eq=False)
@@ -101,11 +103,14 @@ class Ledger:
         if job.task is not None and not job.is_over:
             self._host.cancel(job.task)
 
-    def cancel_of(self, project_id: str) -> None:
-        """Stop a project's jobs."""
-        for job in self.all():
-            if job.project == project_id:
-                self.cancel(job)
+    async def cancel_of(self, project_id: str) -> None:
+        """Stop a project's jobs, and wait until they are."""
+        jobs = [job for job in self.all() if job.project == project_id and not job.is_over]
+        for job in jobs:
+            self.cancel(job)
+        futures = [asyncio.wrap_future(job.task.future) for job in jobs if job.task is not None]
+        if futures:
+            await asyncio.wait(futures, timeout=_CANCEL_S)
 
     def _over(self, job: Job, future: Any) -> None:
         error = future.exception()
@@ -148,6 +153,14 @@ def results_of(projects: Projects, project: Project) -> dict[str, Any]:
         "coverage": {name: coverage.get(name, {}) for name in names},
         "current": full and not left,
     }
+
+
+def locked_frames(projects: Projects, project: Project) -> dict[str, set[int]]:
+    """Return the frames of a clip that must not change: object → numbers."""
+    folder = edit_folder(projects.root, project)
+    document = (ProjectFolder(folder).load() or {}) if folder.is_dir() else {}
+    locks = document.get("locks", {})
+    return {str(name): set(map(int, frames)) for name, frames in locks.items() if frames}
 
 
 def ranges(frames: Iterable[int]) -> list[list[int]]:

@@ -39,7 +39,7 @@ class Settings:
 
     Attributes:
         opacity: Whether its objects are opaque, transparent, or to be found out.
-        steady: How strongly a clip's alpha is steadied where it is uncertain, in [0, 1].
+        steady: How strongly a clip's alpha is steadied where it is uncertain, in [0, 1).
         sum_to_one: Whether objects share a pixel that they claim together more than once.
     """
 
@@ -50,8 +50,8 @@ class Settings:
     def __post_init__(self) -> None:
         if self.opacity not in OPACITIES:
             raise PullmatteError(f"opacity {self.opacity!r}: give one of {', '.join(OPACITIES)}")
-        if not isinstance(self.steady, int | float) or not 0 <= self.steady <= 1:
-            raise PullmatteError(f"steady {self.steady!r}: give a number from 0 to 1")
+        if not isinstance(self.steady, int | float) or not 0 <= self.steady < 1:
+            raise PullmatteError(f"steady {self.steady!r}: give a number from 0 to less than 1")
 
 
 @dataclass(frozen=True)
@@ -121,6 +121,12 @@ class Projects:
         folder = self.root / project_id
         folder.mkdir(parents=True)
         return project_id, folder
+
+    def sweep(self) -> None:
+        """Delete what uploads left that were killed before they were a project."""
+        for folder in self.root.iterdir() if self.root.is_dir() else ():
+            if _ID.fullmatch(folder.name) and not (folder / DOCUMENT).exists():
+                shutil.rmtree(folder, ignore_errors=True)
 
     def list(self) -> list[Project]:
         """Return all projects, the one that was changed last first; damaged ones are left out."""

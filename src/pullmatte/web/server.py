@@ -13,6 +13,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
 
 from pullmatte import __version__
 from pullmatte.errors import PullmatteError
@@ -54,6 +55,10 @@ def make_app(studio: Studio) -> FastAPI:
     async def too_large(_: Request, error: Exception) -> JSONResponse:
         return JSONResponse({"error": "the body is larger than is allowed: send less"}, 413)
 
+    async def refused(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)
+        return JSONResponse({"error": str(error.detail)}, error.status_code, error.headers)
+
     async def unfit(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
         first: dict[str, Any] = dict(error.errors()[0])
@@ -64,6 +69,7 @@ def make_app(studio: Studio) -> FastAPI:
     app.add_exception_handler(Bug, sentence)
     app.add_exception_handler(TooLarge, too_large)
     app.add_exception_handler(RequestValidationError, unfit)
+    app.add_exception_handler(HTTPException, refused)
     return app
 
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pullmatte.errors import PullmatteError
+from pullmatte.errors import PromptError, PullmatteError
 from pullmatte.prompts import PromptFile
 from pullmatte.web.events import Events
 from pullmatte.web.host import WorkerHost
-from pullmatte.web.ledger import Ledger
+from pullmatte.web.ledger import Ledger, locked_frames
 from pullmatte.web.media import Media
 from pullmatte.web.projects import Project, Projects
 from pullmatte.web.worker import WorkerOptions
@@ -65,6 +65,7 @@ class Studio:
 
     def __post_init__(self) -> None:
         self.projects = Projects(self.options.worker.root)
+        self.projects.sweep()
         self.events = Events()
         self.host = WorkerHost(self.options.worker, self.events.tell)
         self.ledger = Ledger(self.host, self.events.tell)
@@ -75,9 +76,26 @@ class Studio:
         """Return an object's colour: its own, or one that goes by its name."""
         return known.get(name) or COLOURS[sum(name.encode()) % len(COLOURS)]
 
-    def save_prompts(self, project: Project, prompts: PromptFile) -> None:
-        """Keep what is said."""
+    def save_prompts(self, project: Project, text: str) -> None:
+        """Keep what is said, a prompt file's text.
+
+        Raises:
+            PromptError: If it doesn't fit the photo or clip, or would change a locked frame.
+        """
+        prompts = PromptFile.from_json(text, size=(project.width, project.height))
+        self._check_locks(project, prompts)
+        before = self.projects.prompts(project)
         self.projects.save_prompts(project, prompts)
+        if before.prompts != prompts.prompts:
+            self.events.tell("project", {"id": project.id})
+
+    def _check_locks(self, project: Project, prompts: PromptFile) -> None:
+        before, after = self.projects.prompts(project).frames(), prompts.frames()
+        for name, frames in locked_frames(self.projects, project).items():
+            # An object that is gone takes its locks along.
+            for frame in sorted(frames) if name in prompts.objects else ():
+                if before.get(frame, {}).get(name) != after.get(frame, {}).get(name):
+                    raise PromptError(f"frame {frame} of {name!r} is locked: unlock it first")
 
     def change(self, project_id: str, changes: Mapping[str, Any]) -> Project:
         """Change name, settings, objects or look of a project.
@@ -102,6 +120,8 @@ class Studio:
         """Have the model look at what is opened, so that the first prompt needn't wait for that."""
         # Nobody waits for it: what goes wrong with it goes wrong again where somebody does.
         with suppress(PullmatteError):
+            if self.projects.get(project_id).kind != "image":
+                return
             future = self.host.call("open", {"project_id": project_id}, ("open", project_id))
             future.add_done_callback(lambda done: done.cancelled() or done.exception())
 
@@ -110,7 +130,7 @@ class Studio:
         import asyncio
 
         folder = self.projects.folder(project_id)
-        self.ledger.cancel_of(project_id)
+        await self.ledger.cancel_of(project_id)
         self.media.forget(folder)
         if self.host.state in ("ready", "busy"):
             await asyncio.wrap_future(self.host.call("close", {"project_id": project_id}))

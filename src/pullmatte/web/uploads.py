@@ -1,6 +1,7 @@
 """Files that come in: streamed to disk, judged by what is in them and never by their names."""
 
 import asyncio
+import secrets
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -87,7 +88,7 @@ async def receive_background(studio: Studio, project: Project, request: Request,
     shown = display_name(name)
     # No name of ours can come of it, and none that hides.
     stem = "".join(c if c.isalnum() or c in "-_" else "_" for c in Path(shown).stem)[:60]
-    partial = folder / ".background"
+    partial = folder / f".background_{secrets.token_hex(4)}"
     try:
         kind = await _to_disk(request, partial)
         if kind == "video" and project.kind == "image":

@@ -82,7 +82,7 @@ class _Worker:
         _import_numba()
         projects = Projects(options.root)
         self._desk = Desk(matter, projects, self._emit, options.max_pixels)
-        self._exports = Exports(matter, projects)
+        self._exports = Exports(self._desk, options.max_pixels)
         self._calls: dict[str, Callable[..., Any]] = {
             "open": self._desk.open,
             "matte": self._desk.matte,
@@ -148,7 +148,8 @@ class _Worker:
             if kind == STOP:
                 self._waiting.insert(0, message)
                 raise Cancelled
-            if kind == CALL and (arguments or {}).get("project_id") != self._busy_with:
+            held = self._busy_with is not None
+            if kind == CALL and not (held and arguments.get("project_id") == self._busy_with):
                 self._handle(message)
             elif kind != CANCEL:
                 self._waiting.append(message)

@@ -24,6 +24,7 @@ export function commandLine(state, options) {
   if (video && settings.steady) words.push(`--steady ${settings.steady}`);
   if (video && settings.sum_to_one) words.push("--sum-to-one");
   if (video && !options.audio && project.has_audio) words.push("--no-audio");
+  if (options.first !== null || options.last !== null) words.push(`--frames ${options.first ?? 0}-${options.last ?? project.frames - 1}`);
   if (options.start_frame !== null) words.push(`--start-frame ${options.start_frame}`);
   return words.join(" ");
 }
@@ -32,7 +33,6 @@ export function commandLine(state, options) {
 export function commandGaps({ look }, options) {
   const gaps = [];
   if (options.objects) gaps.push("it takes all objects of the prompts");
-  if (options.first !== null || options.last !== null) gaps.push("it takes the whole clip");
   if (options.kind !== "composite" && editsEdge(look) && look.background) gaps.push("it doesn't edit the edge, as that would take a look without a background");
   return gaps.length ? `Other than this export, ${gaps.join(" and ")}.` : "";
 }

@@ -4,7 +4,7 @@ import { api } from "./api.js";
 import { commandGaps, commandLine } from "./command.js";
 import { report, say } from "./dialogs.js";
 import { byId, checkbox, el, field, icon, iconButton, select } from "./dom.js";
-import { savePrompts } from "./matte.js";
+import { saveNow } from "./matte.js";
 import { hasPrompts, promptFile } from "./prompts.js";
 import { flush } from "./saving.js";
 import { emit, isVideo, on, runningJob, state } from "./state.js";
@@ -151,7 +151,7 @@ function problem() {
 async function begin() {
   parts.start.disabled = true;
   try {
-    await savePrompts();
+    await saveNow();
     await flush();
     const job = await api.startExport(state.project.id, chosen());
     jobId = job.id;

@@ -23,7 +23,7 @@ export function start() {
   parts.feather = slider("Feather", { min: 0, max: 20, step: 0.25, value: 0, unit: " px" }, (value) => edit({ feather: value }));
   parts.decontaminate = checkbox("Decontaminate: the object's own colours, free of the old background", true,
     (checked) => edit({ decontaminate: checked }));
-  parts.steady = slider("Steady", { min: 0, max: 1, step: 0.05, value: 0 }, saveSteady);
+  parts.steady = slider("Steady", { min: 0, max: 0.95, step: 0.05, value: 0 }, saveSteady);
   parts.steadyHint = el("small", { class: "quiet", text: "A filter in time against flicker of uncertain alpha." });
   parts.preview = el("p", { class: "quiet", role: "note" });
   byId("panel-look").replaceChildren(

@@ -43,6 +43,7 @@ function begin() {
   on("matte", ({ loaded, foreground }) => { if (isVideo() && !loaded && !foreground) laterRefresh(); });
   on("busy", (busy) => { byId("busy").hidden = !busy; });
   on("job-seen", jobCame);
+  on("results-changed", () => navigation.show());
   window.addEventListener("hashchange", route);
   listen(events, {
     lost: () => { byId("connection").hidden = false; },
@@ -73,8 +74,10 @@ async function reconnected() {
   say("Connected again.");
   matte.saveWhatWasLost();
   await refreshServer();
-  if (state.project) await refreshProject();
-  else projects.list();
+  if (!state.project) { projects.list(); return; }
+  await refreshProject();
+  frames.dropAlphas();
+  navigation.show();
 }
 
 const place = () => {
@@ -139,18 +142,29 @@ function open(project, frame) {
   say(state.prompts.length ? `${rest.name} is open.` : "Click on what you want, or drag a box around it.");
 }
 
-// Results of the project that aren't the page's own doing. Prompts stay as they are here.
+const total = (done) => Object.values(done || {}).flat().reduce((sum, [first, last]) => sum + last - first + 1, 0);
+
+// What of the project isn't this page's own doing: results, and prompts from elsewhere.
 async function refreshProject() {
   const { id } = state.project;
   try {
-    const { done, locked, coverage, current, ...rest } = await api.project(id);
+    const whole = await api.project(id);
     if (state.project?.id !== id) return;
+    if (matte.isSaved() && !sameSaid(whole.prompts?.prompts)) { open(whole, state.frame); return; }
+    const { done, locked, coverage, current, ...rest } = whole;
     state.project.name = rest.name;
+    // Results that are gone may still be shown.
+    if (total(done) < total(state.done)) { frames.dropAlphas(); navigation.show(); }
     set("done", { done: done || {}, locked: locked || {}, coverage: coverage || {}, current });
   } catch (error) {
     report(error);
   }
 }
+
+// Painted layers are packed anew by the server: that there is one counts.
+const summary = (entries) => JSON.stringify(entries.map(({ object, frame, points = [], box = null, mask_png: mask, trimap_png: trimap }) =>
+  JSON.stringify([object, frame, points, box, Boolean(mask), Boolean(trimap)])).sort());
+const sameSaid = (prompts) => summary(state.prompts) === summary(joined(prompts));
 
 const jobsSeen = new Map();
 

@@ -25,6 +25,15 @@ export function start(waitForPaint) {
   on("project", () => { cancelAll(); failed.clear(); savedObjects = null; });
 }
 
+// Nothing here that the server doesn't know.
+export const isSaved = () => !unsaved && !isBusy();
+
+// Before anything that takes what is saved: waits for saves that are on their way.
+export async function saveNow() {
+  if (unsaved || lost) await savePrompts();
+  else await saving;
+}
+
 const isSettled = () =>
   Boolean(state.project && frames.picture(state.frame) && !isBusy() && !loading && !unsaved);
 
@@ -58,7 +67,7 @@ function promptsChanged({ changed, startedAt, objectsChanged }) {
     if (hasPrompts(name) && state.objects.some((object) => object.name === name)) enqueue(name, state.frame, startedAt);
     else withdraw(name);
   }
-  if (unsaved && !isBusy()) savePrompts();
+  if (unsaved && !isBusy()) savePrompts().catch(report);
   updateReady();
 }
 
@@ -71,22 +80,29 @@ function withdraw(name) {
 
 // Saves follow one another, so that an older state never lands on a newer one.
 function inTurn(run) {
-  saving = saving.then(run).catch(report);
-  return saving;
+  const mine = saving.then(run);
+  saving = mine.catch(() => {});
+  return mine;
+}
+
+// What the server hasn't heard is sent again once it answers; what it has refused isn't.
+function saveFailed(error) {
+  if (!error.status) { unsaved = lost = true; savedObjects = null; }
 }
 
 function saveObjects() {
   const { id } = state.project;
   const { objects } = state;
   savedObjects = objects;
-  inTurn(() => api.update(id, { objects }));
+  inTurn(() => api.update(id, { objects })).catch((error) => { saveFailed(error); report(error); });
 }
 
 // After a time without the server.
 export function saveWhatWasLost() {
   if (!lost || !state.project) return;
   failed.clear();
-  savePrompts();
+  if (state.objects !== savedObjects) saveObjects();
+  savePrompts().catch(report);
 }
 
 export function savePrompts() {
@@ -96,7 +112,7 @@ export function savePrompts() {
   return inTurn(async () => {
     const answer = await api.savePrompts(id, file);
     if (state.project?.id === id) { state.current = answer.current; emit("done"); }
-  }).finally(updateReady);
+  }).catch((error) => { saveFailed(error); throw error; }).finally(updateReady);
 }
 
 function next() {
@@ -126,7 +142,7 @@ async function pump() {
     }
   } finally {
     if (running === mine) running = null;
-    if (unsaved && !lost && !isBusy() && state.project) savePrompts();
+    if (unsaved && !lost && !isBusy() && state.project) savePrompts().catch(report);
     updateReady();
     pump();
   }

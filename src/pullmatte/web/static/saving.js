@@ -3,6 +3,7 @@
 import { api } from "./api.js";
 import { report } from "./dialogs.js";
 import { debounce } from "./dom.js";
+import * as frames from "./frames.js";
 import { askAll } from "./matte.js";
 import { emit, state } from "./state.js";
 
@@ -11,24 +12,31 @@ export async function saveSettings(values, { askAgain = false } = {}) {
   state.settings = { ...state.settings, ...values };
   emit("settings");
   try {
-    await api.update(state.project.id, { settings: state.settings });
-    if (askAgain) askAll(startedAt);
+    await api.update(state.project.id, { settings: values });
+    if (!askAgain) return;
+    // Other settings have other results; those that are shown are of the old ones.
+    frames.dropAlphas();
+    askAll(startedAt);
+    emit("results-changed");
   } catch (error) {
     report(error);
   }
 }
 
-const putLook = debounce((id, look) => { api.update(id, { look }).catch(report); }, 400);
+let waiting = false;
+const putLook = debounce((id, look) => { waiting = false; api.update(id, { look }).catch(report); }, 400);
 
 export function saveLook(values) {
   state.look = { ...state.look, ...values };
   emit("look");
+  waiting = true;
   putLook(state.project.id, state.look);
 }
 
 // An export must not run ahead of the last move of a slider.
 export async function flush() {
+  if (!waiting) return;
   putLook.cancel();
-  const { project, settings, look } = state;
-  await api.update(project.id, { settings, look });
+  waiting = false;
+  await api.update(state.project.id, { look: state.look });
 }

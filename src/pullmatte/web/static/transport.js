@@ -4,7 +4,7 @@ import { api } from "./api.js";
 import { report, say } from "./dialogs.js";
 import { byId, checkbox, el, icon, iconButton, setIcon, select } from "./dom.js";
 import * as frames from "./frames.js";
-import { loadAlphas, savePrompts } from "./matte.js";
+import { loadAlphas, saveNow } from "./matte.js";
 import { goTo } from "./navigation.js";
 import * as playback from "./playback.js";
 import { isVideo, on, emit, runningJob, state, set } from "./state.js";
@@ -68,7 +68,7 @@ const count = (ranges) => (ranges || []).reduce((sum, [first, last]) => sum + la
 async function propagate(direction) {
   playback.stop();
   try {
-    await savePrompts();
+    await saveNow();
     const job = await api.propagate(state.project.id, direction);
     emit("job-seen", job);
     say(direction === "both" ? "Propagating both ways." : `Propagating ${direction}.`);
