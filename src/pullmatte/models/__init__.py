@@ -221,7 +221,7 @@ MODELS: dict[str, ModelSpec] = {
         matters=("mematte", "vitmatte", "classical"),
         devices=("cuda", "mps", "cpu"),
         files={
-            "model.safetensors": "75380af4f20af648b603dd2c39c8be38831ad8c24def92919e5a9529d593d3ff",
+            "model.safetensors": "6f00e34af777ea00885651a99f8106fdf365b81214679ab0a987ba0257a71eb4",
         },
         size_bytes=19_600_000,
         fingerprint=("prompter.prompt_maps.first.weight", "matter.affine.weight"),
