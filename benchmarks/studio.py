@@ -78,7 +78,8 @@ def shots(page: Page, folder: Path) -> None:
     settled(page, 1500)
     draw_box(page, (25, 80, 165, 220))
     page.get_by_test_id("propagate-both").click()
-    page.locator("#job-box[hidden]").wait_for(state="attached")
+    while not page.evaluate("window.studio.state.current"):
+        page.wait_for_timeout(500)
     settled(page, 2000)
     page.get_by_test_id("frame-number").fill("16")
     page.get_by_test_id("frame-number").press("Enter")
