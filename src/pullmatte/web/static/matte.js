@@ -12,7 +12,6 @@ let loading = 0;
 let unsaved = false;
 let lost = false;
 let savedObjects = null;
-let saving = Promise.resolve();
 // A frame whose matte failed isn't asked for again until something changes.
 const failed = new Set();
 let painted = () => Promise.resolve();
@@ -78,7 +77,11 @@ function withdraw(name) {
   emit("matte", { object: name, frame: state.frame });
 }
 
-// Saves follow one another, so that an older state never lands on a newer one.
+// Saves of a kind follow one another, so that an older state never lands on a newer one. A matte waits
+// for prompts that are on their way, but not for the objects' colours.
+let saving = Promise.resolve();
+let savingObjects = Promise.resolve();
+
 function inTurn(run) {
   const mine = saving.then(run);
   saving = mine.catch(() => {});
@@ -94,7 +97,7 @@ function saveObjects() {
   const { id } = state.project;
   const { objects } = state;
   savedObjects = objects;
-  inTurn(() => api.update(id, { objects })).catch((error) => { saveFailed(error); report(error); });
+  savingObjects = savingObjects.then(() => api.update(id, { objects })).catch((error) => { saveFailed(error); report(error); });
 }
 
 // After a time without the server.
