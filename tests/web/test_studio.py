@@ -48,7 +48,7 @@ def test_a_photo_is_matted_and_a_click_changes_it(studio, photo):
 
 def test_an_export_is_the_command_lines_file(studio, photo, tmp_path):
     assert studio.matte(photo["id"], "cup", 0, said(BOX)).status_code == 200
-    for form, more in (("png", {}), ("webp", {}), ("tif", {"bits": 16}), ("exr", {})):
+    for form, more in (("png", {}), ("webp", {}), ("tif", {"bits": 16}), ("avif", {}), ("exr", {})):
         order = {"format": form, **more}
         job = studio.client.post(f"/api/projects/{photo['id']}/export", json=order).json()
         done = studio.over(job)

@@ -20,7 +20,7 @@ from pullmatte.web.desk import Desk, edit_folder
 from pullmatte.web.projects import LOOK, Project
 
 Progress = Callable[[int, int], None]
-IMAGE_FORMATS = {name: f".{name}" for name in ("png", "webp", "tif", "exr", "jpg")}
+IMAGE_FORMATS = {name: f".{name}" for name in ("png", "webp", "tif", "avif", "exr", "jpg")}
 VIDEO_FORMATS = {
     "mov": ".mov",
     "webm": ".webm",

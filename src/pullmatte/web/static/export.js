@@ -9,7 +9,7 @@ import { hasPrompts, promptFile } from "./prompts.js";
 import { flush } from "./saving.js";
 import { emit, isVideo, on, runningJob, state } from "./state.js";
 
-const IMAGE = [["png", "PNG"], ["webp", "WebP"], ["tif", "TIFF"], ["exr", "OpenEXR"], ["jpg", "JPEG (no alpha)"]];
+const IMAGE = [["png", "PNG"], ["webp", "WebP"], ["tif", "TIFF"], ["avif", "AVIF"], ["exr", "OpenEXR"], ["jpg", "JPEG (no alpha)"]];
 const VIDEO = [["mov", "MOV, ProRes 4444"], ["webm", "WebM, VP9 with alpha"], ["mkv", "MKV, FFV1 lossless"], ["mp4", "MP4, H.264 (no alpha)"],
   ["png_sequence", "PNG sequence"], ["exr_sequence", "OpenEXR sequence"]];
 const OPAQUE = ["jpg", "mp4"];
