@@ -12,7 +12,7 @@ from pullmatte.prompts import Box, FramePrompt, Prompt, PromptFile
 from pullmatte.web.compatible import Wish, _finished, _margins
 from pullmatte.web.events import Events
 from pullmatte.web.ledger import ranges
-from pullmatte.web.media import as_grey_png, as_jpeg, kind_of, read_grey, suffix_of
+from pullmatte.web.media import as_grey_png, as_jpeg, kind_of, suffix_of
 from pullmatte.web.projects import NoProject, Project, Projects, display_name
 
 
@@ -61,7 +61,7 @@ def test_names_are_fit_to_be_shown(name):
 def test_pictures_for_the_page_hold_what_they_should():
     rng = np.random.default_rng(0)
     alpha = rng.random((30, 40)).astype(np.float32)
-    assert np.abs(read_grey(as_grey_png(alpha)) - alpha).max() <= 0.51 / 255
+    assert np.abs(load_picture(as_grey_png(alpha)).image[..., 0] - alpha).max() <= 0.51 / 255
     image = np.repeat(np.linspace(0, 1, 40, dtype=np.float32)[None, :, None], 30, 0).repeat(3, 2)
     assert np.abs(load_picture(as_jpeg(image)).image - image).max() < 0.03
     assert load_picture(as_jpeg(image, height=10)).size == (13, 10)

@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from pullmatte.jobs.look import Look, look_with
+from pullmatte.jobs.look import Look, Looked
 from pullmatte.models.protocol import Opacity
 
 SIDES = ("trimap", "mask", "foreground", "alpha")
 
 
 @dataclass(frozen=True)
-class ImageOptions:
+class ImageOptions(Looked):
     """How a matte is written.
 
     Attributes:
@@ -34,21 +34,3 @@ class ImageOptions:
     bit_depth: int | None = None
     sides: tuple[str, ...] = ()
     look: Look | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse two backgrounds.
-
-        Raises:
-            PullmatteError: If there are two, or one is unknown.
-        """
-        look_with(self.look, self.background)
-
-    @property
-    def whole_look(self) -> Look:
-        """The look with the background, wherever that is given."""
-        return look_with(self.look, self.background)
-
-    @property
-    def is_composite(self) -> bool:
-        """Whether the result shows something behind the subject."""
-        return not self.only_alpha and self.whole_look.background is not None

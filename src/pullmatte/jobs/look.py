@@ -315,3 +315,35 @@ def _brief(value: Any) -> str:
     """Show a value on one line."""
     text = repr(str(value) if isinstance(value, Path) else value)
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+class Looked:
+    """What options of a photo and of a clip have in common: a look, a background, or both in one.
+
+    Attributes:
+        only_alpha: Write the alpha alone.
+        background: Behind the subject; instead of the look's.
+        look: Edits of the edge, and what lies behind the subject.
+    """
+
+    only_alpha: bool
+    background: str | Path | None
+    look: Look | None
+
+    def __post_init__(self) -> None:
+        """Refuse two backgrounds.
+
+        Raises:
+            PullmatteError: If there are two, or one is unknown.
+        """
+        look_with(self.look, self.background)
+
+    @property
+    def whole_look(self) -> Look:
+        """The look with the background, wherever that is given."""
+        return look_with(self.look, self.background)
+
+    @property
+    def is_composite(self) -> bool:
+        """Whether the result shows something behind the subject."""
+        return not self.only_alpha and self.whole_look.background is not None

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pullmatte.errors import PromptError, UnsupportedFormat
 from pullmatte.io.video_formats import Content
 from pullmatte.io.video_write import SEGMENT_FRAMES
-from pullmatte.jobs.look import Look, look_with
+from pullmatte.jobs.look import Look, Looked
 from pullmatte.jobs.naming import is_pattern
 from pullmatte.models.protocol import Opacity
 from pullmatte.sessions.load import Matter
@@ -27,7 +27,7 @@ SIDES = tuple(SIDE_CONTENT)
 
 
 @dataclass(frozen=True)
-class VideoOptions:
+class VideoOptions(Looked):
     """How a clip is matted and written.
 
     Attributes:
@@ -68,24 +68,6 @@ class VideoOptions:
     look: Look | None = None
     span: tuple[int, int] | None = None
     objects: tuple[str, ...] | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse two backgrounds.
-
-        Raises:
-            PullmatteError: If there are two, or one is unknown.
-        """
-        look_with(self.look, self.background)
-
-    @property
-    def whole_look(self) -> Look:
-        """The look with the background, wherever that is given."""
-        return look_with(self.look, self.background)
-
-    @property
-    def is_composite(self) -> bool:
-        """Whether the result shows something behind the subject."""
-        return not self.only_alpha and self.whole_look.background is not None
 
     @property
     def content(self) -> Content:

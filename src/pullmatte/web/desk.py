@@ -21,7 +21,7 @@ from pullmatte.io.image import load_picture
 from pullmatte.io.project_folder import ProjectFolder
 from pullmatte.io.video import open_video
 from pullmatte.matte import Matte
-from pullmatte.models.protocol import Image, Opacity
+from pullmatte.models.protocol import Image
 from pullmatte.prompts import PromptFile
 from pullmatte.sessions.editing import EditSession
 from pullmatte.sessions.image import ImageSession
@@ -202,7 +202,7 @@ class Desk:
         key = PromptFile(tuple(p for p in prompts.prompts if p.object == name)).to_json(), opacity
         if name not in photo.mattes or photo.mattes[name][0] != key:
             understood = taken(self.matter.spec, said)
-            matte = photo.session.predict(understood, opacity=_as_opacity(opacity))
+            matte = photo.session.predict(understood, opacity=opacity)
             if photo.held_out is not None:
                 matte.alpha = np.minimum(matte.alpha, photo.held_out)
             photo.mattes[name] = key, matte
@@ -212,7 +212,7 @@ class Desk:
         folder = edit_folder(self.projects.root, project)
         if folder not in self._clips:
             clip = open_video(self.projects.input_path(project))
-            opacity = _as_opacity(project.settings.opacity)
+            opacity = project.settings.opacity
             store = ProjectFolder(folder)
             session = self.matter.edit_video(clip, store, opacity=opacity)
             self._clips[folder] = OpenClip(clip, session, store, read_coverage(folder))
@@ -317,8 +317,3 @@ def read_coverage(folder: Path) -> dict[str, dict[int, float]]:
         }
     except (OSError, ValueError, AttributeError, TypeError):
         return {}
-
-
-def _as_opacity(text: str) -> Opacity:
-    known: dict[str, Opacity] = {o: o for o in ("auto", "opaque", "transparent")}
-    return known[text]

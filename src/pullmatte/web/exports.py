@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 from urllib.parse import quote
 
 from pullmatte.errors import PromptError, PullmatteError, UnsupportedFormat
@@ -14,7 +14,6 @@ from pullmatte.jobs.image import ImageOptions, matte_image
 from pullmatte.jobs.look import Look
 from pullmatte.jobs.video import matte_video
 from pullmatte.jobs.video_options import VideoOptions, VideoStart
-from pullmatte.models.protocol import Opacity
 from pullmatte.prompts import PromptFile
 from pullmatte.web.desk import Desk, edit_folder
 from pullmatte.web.projects import LOOK, Project
@@ -172,7 +171,7 @@ class Exports:
     ) -> list[Path]:
         options = ImageOptions(
             only_alpha=order.kind == "alpha",
-            opacity=_as_opacity(project.settings.opacity),
+            opacity=project.settings.opacity,
             premultiplied=order.premultiplied,
             bit_depth=order.bits,
             look=self._look(project, order),
@@ -196,7 +195,7 @@ class Exports:
         settings = project.settings
         options = VideoOptions(
             only_alpha=order.kind == "alpha",
-            opacity=_as_opacity(settings.opacity),
+            opacity=settings.opacity,
             premultiplied=order.premultiplied,
             bit_depth=order.bits,
             audio=order.audio,
@@ -258,8 +257,3 @@ def _stem(project: Project) -> str:
     stem = Path(project.name).stem
     kept = "".join(c if c.isalnum() or c in "-_ ." else "_" for c in stem).strip(" .")
     return kept.encode()[:80].decode(errors="ignore") or "result"
-
-
-def _as_opacity(text: str) -> Opacity:
-    known: dict[str, Opacity] = {each: each for each in get_args(Opacity)}
-    return known[text]

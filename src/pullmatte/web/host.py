@@ -106,11 +106,6 @@ class WorkerHost:
         """Number of the process; None while there is none."""
         return None if self._process is None else self._process.pid
 
-    @property
-    def waiting(self) -> int:
-        """How many calls and jobs have to wait."""
-        return len(self._calls) + len(self._jobs)
-
     def start(self) -> None:
         """Start the process; it loads its model in its own time."""
         context = multiprocessing.get_context("spawn")
@@ -203,8 +198,7 @@ class WorkerHost:
     def _is_held(self, call: Task) -> bool:
         """Whether a call has to wait for its project's export, which writes what is there."""
         job = self._at[JOB]
-        exports = job is not None and job.name == "export"
-        return exports and job is not None and call.project == job.project
+        return job is not None and job.name == "export" and call.project == job.project
 
     def _send(self, message: tuple[Any, ...]) -> None:
         self._outbox.put(message)

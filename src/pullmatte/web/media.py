@@ -5,7 +5,6 @@ Nothing here needs a model, so the server does it by itself while the model work
 
 import threading
 from collections import OrderedDict
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -178,11 +177,3 @@ class Media:
 def grey_bytes(plane: NDArray[np.unsignedinteger]) -> bytes:
     """Encode stored levels, of 8 or 16 bits, as 8-bit grey."""
     return as_grey_png(plane.astype(np.float32) / np.iinfo(plane.dtype).max)
-
-
-def read_grey(data: bytes) -> Array:
-    """Decode an 8-bit grey PNG that this module made, in [0, 1]."""
-    from PIL import Image
-
-    with Image.open(BytesIO(data), formats=["PNG"]) as picture:
-        return np.asarray(picture.convert("L"), np.float32) / np.float32(255)

@@ -14,15 +14,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pullmatte.errors import PullmatteError, ReadError
 from pullmatte.io.atomic import replacing
+from pullmatte.models.protocol import Opacity
 from pullmatte.prompts import PromptFile
 
 Kind = Literal["image", "video"]
 DOCUMENT, PROMPTS, LOOK = "project.json", "prompts.json", "look.json"
-OPACITIES = ("auto", "opaque", "transparent")
+OPACITIES = get_args(Opacity)
 _ID = re.compile(r"[0-9a-f]{12}")
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 _VERSION = 1
@@ -43,7 +44,7 @@ class Settings:
         sum_to_one: Whether objects share a pixel that they claim together more than once.
     """
 
-    opacity: str = "auto"
+    opacity: Opacity = "auto"
     steady: float = 0.0
     sum_to_one: bool = False
 

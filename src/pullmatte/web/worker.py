@@ -9,7 +9,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import import_module
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -39,7 +39,6 @@ class WorkerOptions:
     dtype: str | None = None
     matter: str | None = None
     max_pixels: int = 100_000_000
-    options: dict[str, Any] = field(default_factory=dict)
 
 
 class Cancelled(Exception):
@@ -73,11 +72,7 @@ class _Worker:
 
         self._connection = connection
         matter = load(
-            options.model,
-            device=options.device,
-            dtype=options.dtype,
-            matter=options.matter,
-            **options.options,
+            options.model, device=options.device, dtype=options.dtype, matter=options.matter
         )
         _import_numba()
         projects = Projects(options.root)
