@@ -17,8 +17,10 @@ from pullmatte.models.mam2.memory import (
 )
 from pullmatte.models.mam2.network import MAM2Network
 from pullmatte.models.mam2.pdd import held
+from pullmatte.models.mam2.pieces import is_one_piece
 from pullmatte.models.mam2.prompter import (
     HARD,
+    ONE_PIECE,
     PRESENT,
     SEEN_THROUGH,
     SQUARE_LOGITS,
@@ -78,7 +80,8 @@ class MAM2Model:
         pointers, span = config.most_pointers - 1, config.spatial_span
         spans = {FEATURES: span, POINTER: pointers, LOGITS: 0}
         # Only prompted frames are asked, but what nobody looks at isn't kept of them either.
-        return MappingProxyType(spans | ({SEEN_THROUGH: 1} if self._tells_apart else {}))
+        spans |= {SEEN_THROUGH: 1} if self._tells_apart else {}
+        return MappingProxyType(spans | ({ONE_PIECE: 1} if self.options.keep_whole else {}))
 
     @property
     def _tells_apart(self) -> bool:
@@ -150,8 +153,8 @@ class MAM2Model:
 
         Returns:
             "features", `(h w) 64` bfloat16; "pointer", `C`; "logits", `4h 4w` float16; of networks
-            that tell such objects apart "seen_through", `1` bool. They stay on the network's
-            device until numpy asks for them.
+            that tell such objects apart "seen_through", `1` bool; with `keep_whole` "one_piece",
+            `1` bool. They stay on the network's device until numpy asks for them.
         """
         known = prediction.carried
         if POINTER not in known:
@@ -166,6 +169,8 @@ class MAM2Model:
         }
         if self._tells_apart:
             entry[SEEN_THROUGH] = DeviceArray(torch.tensor([known[SEEN_THROUGH]]))
+        if self.options.keep_whole:
+            entry[ONE_PIECE] = DeviceArray(torch.tensor([is_one_piece(known[LOGITS])]))
         return entry
 
     @torch.inference_mode()

@@ -1,5 +1,6 @@
 """Memory-Separable Siamese mechanism: mask first, with memory; then the trimap, without it."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TypedDict
 
@@ -26,6 +27,7 @@ def decode_tracked(
     mask_logits: Tensor | None = None,
     choose: Choice = "best",
     believed: bool = False,
+    mend: Callable[[Tensor], Tensor] | None = None,
 ) -> Decoded:
     """Decode `K` objects of a frame that isn't their first.
 
@@ -38,6 +40,7 @@ def decode_tracked(
         mask_logits: See there: of the mask that the clicks correct.
         choose: Which of the first pass's masks is taken.
         believed: Whether somebody said that they are there; else the first pass says.
+        mend: What is done to the first pass's mask, before a second pass sees it.
 
     Returns:
         The first pass's mask, pointer and score, and the second pass's trimap. Where an object
@@ -47,13 +50,19 @@ def decode_tracked(
     Source: MAM2, section 3.5, equations 6 and 7.
     """
     said: _Clicks = {"points": points, "labels": labels}
-    if network.config.second_pass == "off":
-        return network.decode(
-            frame, conditioned, **said, mask_logits=mask_logits, choose=choose, branch="on"
-        )
+    single = network.config.second_pass == "off"
     first = network.decode(
-        frame, conditioned, **said, mask_logits=mask_logits, choose=choose, branch="tokens"
+        frame,
+        conditioned,
+        **said,
+        mask_logits=mask_logits,
+        choose=choose,
+        branch="on" if single else "tokens",
     )
+    if mend is not None:
+        first = replace(first, mask_logits=mend(first.mask_logits))
+    if single:
+        return first
     rows = first.present[:, 0] | (believed or network.training)
     top = conditioned if network.config.second_pass == "mcs" else _free(network, frame, conditioned)
     return replace(first, trimap_logits=second_pass(network, frame, top, first, rows, **said))

@@ -19,6 +19,7 @@ from pullmatte.models.mam2.memory import (
 from pullmatte.models.mam2.mss import decode_tracked
 from pullmatte.models.mam2.network import MAM2Network
 from pullmatte.models.mam2.pdd import Branch, Choice, Decoded, held
+from pullmatte.models.mam2.pieces import without_stray_pieces
 from pullmatte.models.mam2.prompt_tensors import Square
 from pullmatte.models.mam2.sam2 import without_memory
 from pullmatte.models.mam2.see_through import surest_foreground
@@ -29,7 +30,9 @@ from pullmatte.prompts import Box, Prompt, box_round
 _PREFIXES_KEPT = 32
 PRESENT, HARD, SQUARE_LOGITS = "present", "hard", "square_logits"
 SEEN_THROUGH = "seen_through"
-"""Name of an entry's array, `1` bool: whether the object is one that can be seen through."""
+ONE_PIECE = "one_piece"
+"""Names of an entry's arrays, `1` bool: whether the object is one that can be seen through; whether
+its mask was one piece."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +88,9 @@ class MAM2Options:
         settle: Where another click moves the trimap's chances by less than so much, the trimap
             stays as it was without that click; 0 for never. A click then changes what it means,
             and a matter needn't do the rest again.
+        keep_whole: An object that was one piece on all prompted frames loses the small far pieces
+            that its mask gets while it is tracked; see `pieces`. Of what can be seen through
+            pieces stay.
     """
 
     feed_previous: bool = True
@@ -93,6 +99,7 @@ class MAM2Options:
     clicks_for_box: int = 0
     least_sure: float = 0.0
     settle: float = 0.0
+    keep_whole: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -246,6 +253,8 @@ class Prompter:
         """
         clicks.check(encoded.square.width, encoded.square.height)
         through = self._remembered_through(selection, opacity)
+        whole = self.options.keep_whole and not through and clicks.is_empty
+        whole = whole and self._share_of(selection, ONE_PIECE) == 1
         network = self.network.for_see_through() if through else self.network
         tokens = assemble(network.sam2, selection, network.config.sam2)
         conditioned = network.condition(
@@ -268,6 +277,7 @@ class Prompter:
             mask_logits=previous,
             choose=_choice(clicks),
             believed=_claims(clicks) and self.options.believe_prompts,
+            mend=without_stray_pieces if whole else None,
         )
         return self._found(decoded, clicks, seen_through=through)
 
@@ -275,12 +285,16 @@ class Prompter:
         """Say whether prompted frames knew the object as one that can be seen through."""
         if self.network.see_through is None or opacity == "opaque":
             return False
+        return opacity == "transparent" or self._share_of(selection, SEEN_THROUGH) > 0.5
+
+    def _share_of(self, selection: Selection, name: str) -> float:
+        """Return on how many of the prompted frames an array of `1` bool is set, in [0, 1]."""
         flags = [
-            float(as_tensor(entry[SEEN_THROUGH], self.network.device).float().mean())
+            float(as_tensor(entry[name], self.network.device).float().mean())
             for age, entry in selection.spatial
-            if age == 0 and SEEN_THROUGH in entry
+            if age == 0 and name in entry
         ]
-        return opacity == "transparent" or 2 * sum(flags) > len(flags)
+        return sum(flags) / len(flags) if flags else 0.0
 
     def _previous(
         self, network: MAM2Network, encoded: Encoded, conditioned: Tensor, before: Entry | None

@@ -63,6 +63,7 @@ def build(
         clicks_for_box=_CLICKS,
         least_sure=_LEAST_SURE,
         settle=_SETTLE,
+        keep_whole=True,
     )
     return MAM2Model(network, chosen, options)
 
