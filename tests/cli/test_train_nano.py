@@ -25,7 +25,9 @@ def art(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-@pytest.mark.parametrize("verb", ["nano", "nano-clips", "nano-see-through", "nano-matter"])
+@pytest.mark.parametrize(
+    "verb", ["nano", "nano-clips", "nano-memory", "nano-see-through", "nano-judge", "nano-matter"]
+)
 def test_a_step_gives_a_folder_that_loads(verb: str, art: Path, tmp_path: Path) -> None:
     place = tmp_path / "run"
     assert run(["train", verb, str(place), "--art", str(art), *SHORT, "--afresh"]) == 0

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,7 +21,19 @@ from pullmatte.models.nano.config import sized
 from pullmatte.models.nano.matter_network import MatterConfig, MatterNetwork
 from pullmatte.train.nano import OF_MEMORY, NanoRecipe, NanoSettings, corrected, forward
 from pullmatte.train.nano_batches import joined_batches, trimap_classes
-from pullmatte.train.nano_clips import NanoClipRecipe, NanoClipSettings
+from pullmatte.train.nano_clips import (
+    NanoClipRecipe,
+    NanoClipSettings,
+    clip_losses,
+    draw_clip_batch,
+)
+from pullmatte.train.nano_judge import (
+    NanoJudgeRecipe,
+    NanoJudgeSettings,
+    PhotoCrops,
+    trimap_cost,
+    with_judge,
+)
 from pullmatte.train.nano_matter import (
     NanoMatterRecipe,
     NanoMatterSettings,
@@ -205,7 +218,7 @@ def test_a_start_afresh_keeps_the_trunk_alone() -> None:
 
 
 def see_through() -> SeeThroughRecipe:
-    clips = ClipScenes(*art(), ClipSettings(frames=3, scenes=scenes().settings))
+    clips = memory_clips()
     made = CategoryClips(art()[1], size_px=SIZE, frames=3, categories=("bubble", "fire"))
     sources = SeeThroughSources(made, made, clips)
     network = with_see_through(MAM2Network(sized(SIZE)))
@@ -244,35 +257,112 @@ def test_a_second_decoder_larger_than_the_first_is_refused() -> None:
 
 
 def memory() -> NanoMemoryRecipe:
-    clips = ClipScenes(*art(), ClipSettings(frames=3, scenes=scenes().settings))
+    clips = memory_clips()
     made = CategoryClips(art()[1], size_px=SIZE, frames=3, categories=("bubble", "fire"))
     network = with_light_tracking(with_see_through(MAM2Network(sized(SIZE))))
     return NanoMemoryRecipe(network, matter(), made, clips, NanoMemorySettings(batch=1))
 
 
+def memory_clips() -> ClipScenes:
+    return ClipScenes(*art(), ClipSettings(frames=3, scenes=scenes().settings))
+
+
 def test_memory_learns_alone() -> None:
     recipe = memory()
     before = {name: value.clone() for name, value in recipe.network.state_dict().items()}
-    assert falls(recipe, 12, 1e-3) < 0.95
+    assert falls(recipe, 12, 2e-3) < 0.95
     after = recipe.network.state_dict()
     moved = {name for name, value in before.items() if not torch.equal(value, after[name])}
     assert all(name.startswith(OF_MEMORY) for name in moved)
-    for part in ("remembered.", "sam2.memory_attention.", "sam2.memory_encoder."):
+    for part in ("sam2.memory_attention.", "sam2.memory_encoder."):
         assert any(name.startswith(part) for name in moved)
 
 
-def test_light_tracking_changes_nothing_on_stills_and_leaves_blocks_out_where_none_spoke() -> None:
+def test_light_tracking_changes_nothing_on_stills_and_something_with_memories() -> None:
     heavy = with_see_through(MAM2Network(sized(SIZE))).eval()
     light = with_light_tracking(heavy).eval()
-    assert with_light_tracking(light) is light
-    item = memory().item(0)[1][0]
-    calls: list[str] = []
-    for name, each in (("heavy", heavy), ("light", light)):
-        each.decoder.prompted.register_forward_hook(lambda *_, name=name: calls.append(name))
+    assert light.config.sam2.looking_pool == 2
+    frames = memory().item(0)[1]
     with torch.no_grad():
-        plain, found = (forward(each, item).trimap_logits for each in (heavy, light))
-        for each in (heavy, light):
-            frame = each.encode(item.image)
-            each.decode(frame, frame.top)
-    assert torch.equal(plain, found)
-    assert calls == ["heavy", "light", "heavy"]
+        plain, found = (forward(each, frames[0]).trimap_logits for each in (heavy, light))
+        assert torch.equal(plain, found)
+        torch.manual_seed(0)
+        one = clip_losses(heavy, frames)["tracked"]
+        torch.manual_seed(0)
+        assert clip_losses(light, frames)["tracked"] != one
+
+
+def test_corrected_frames_are_remembered_as_prompted_ones(monkeypatch) -> None:
+    network = MAM2Network(sized(SIZE)).train()
+    frames = draw_clip_batch(memory_clips(), [3], NanoClipSettings().mixture, SIZE // 4)
+    asked: list[int] = []
+    hard: list[bool] = []
+    decode, remember = MAM2Network.decode, MAM2Network.memory
+
+    def decoded(self, *args, **given):
+        asked.append(0 if given.get("points") is None else given["points"].shape[1])
+        return decode(self, *args, **given)
+
+    def remembered(self, *args, **given):
+        hard.append(given["hard"])
+        return remember(self, *args, **given)
+
+    monkeypatch.setattr(MAM2Network, "decode", decoded)
+    monkeypatch.setattr(MAM2Network, "memory", remembered)
+    torch.manual_seed(1)
+    losses = clip_losses(network, frames, corrections=1.0)
+    assert losses["total"].isfinite()
+    # The first frame's, then of each other frame two passes; and two more with clicks.
+    assert len(asked) == 1 + 2 * 2 + 2
+    assert [count > 0 for count in asked].count(True) == 3
+    assert hard[0]
+    assert hard.count(True) == 2
+    del asked[:], hard[:]
+    clip_losses(network, frames)
+    assert len(asked) == 1 + 2 * 2
+    assert hard == [True, False, False]
+
+
+def judge() -> NanoJudgeRecipe:
+    network = with_judge(with_see_through(MAM2Network(sized(SIZE))), 8)
+    with torch.no_grad():
+        for value in network.see_through.decoder.trimap_branch.parameters():
+            value.add_(0.5 * torch.randn(value.shape))
+    source = CategoryClips(art()[1], size_px=SIZE, frames=1, categories=("bubble", "fire"))
+    crops = PhotoCrops(art()[1], SIZE)
+    return NanoJudgeRecipe(network, matter(), source, crops, NanoJudgeSettings(batch=4))
+
+
+def test_a_judge_learns_alone_which_decoder_is_better() -> None:
+    torch.manual_seed(0)
+    recipe = judge()
+    before = {name: value.clone() for name, value in recipe.network.state_dict().items()}
+    items = [recipe.item(number) for number in range(8)]
+    assert {item.known for item in items} == {True, False}
+    optimiser = torch.optim.AdamW(recipe.parameter_groups(), lr=1e-2)
+    losses = []
+    for _ in range(25):
+        optimiser.zero_grad()
+        found = recipe.losses(items)
+        found["total"].backward()
+        optimiser.step()
+        losses.append(float(found["total"]))
+    assert losses[-1] < 0.7 * losses[0]
+    after = recipe.network.state_dict()
+    moved = {name for name, value in before.items() if not torch.equal(value, after[name])}
+    assert moved
+    assert all(name.startswith("see_through.judge.") for name in moved)
+
+
+def test_a_trimap_costs_what_it_says_wrongly_and_a_little_where_it_says_nothing() -> None:
+    logits = torch.full((1, 3, 4, 4), -5.0)
+    logits[:, 0, :, 0] = logits[:, 1, :, 1] = logits[:, 2, :, 2:] = 5
+    alpha = torch.zeros(1, 1, 16, 16)
+    alpha[..., :4], alpha[..., 8:] = 0.5, 0.75
+    decoded = SimpleNamespace(trimap_logits=logits)
+    assert trimap_cost(decoded, alpha) == pytest.approx((0.5 + 0.06 + 2 * 0.25) / 4)
+
+
+def test_a_judge_needs_two_decoders() -> None:
+    with pytest.raises(PullmatteError, match="nano-see-through"):
+        with_judge(MAM2Network(sized(SIZE)))

@@ -23,9 +23,15 @@ from pullmatte.cli.train_verbs import (
 from pullmatte.data.art_pool import Art, fine_scenes, moving_scenes, of_opacity, read_art, scenes
 from pullmatte.data.moving_scenes import ClipSettings
 from pullmatte.data.novm.lessons import SOLID, THROUGH, CategoryClips
-from pullmatte.data.scenes import SceneSettings
+from pullmatte.data.scenes import SceneSettings, SceneSource
 from pullmatte.train.nano import NanoRecipe, NanoSettings
 from pullmatte.train.nano_clips import NanoClipRecipe, NanoClipSettings
+from pullmatte.train.nano_judge import (
+    NanoJudgeRecipe,
+    NanoJudgeSettings,
+    PhotoCrops,
+    with_judge,
+)
 from pullmatte.train.nano_matter import NanoMatterRecipe, NanoMatterSettings
 from pullmatte.train.nano_memory import (
     NanoMemoryRecipe,
@@ -91,11 +97,37 @@ def _matter(settings: Any, art: Art, networks: Networks, size_px: int) -> Recipe
 
 def _see_through(settings: Any, art: Art, networks: Networks, size_px: int) -> Recipe:
     seed, (network, matter) = settings.seed, networks
-    made = SceneSettings(size_px, seed, scale=(0.3, 1.5), made_chance=0.8, absent_chance=0.0)
     through, opaque = _clips_by_opacity(seed, art, size_px)
-    stills = scenes(of_opacity(art, "transparent"), made, "transparent")
+    stills = _through_scenes(seed, art, size_px)
     sources = SeeThroughSources(MixedSource([(through, 3.0), (stills, 1.0)], seed), through, opaque)
     return SeeThroughRecipe(with_see_through(network), matter, sources, settings)
+
+
+def _judge(settings: Any, art: Art, networks: Networks, size_px: int) -> Recipe:
+    seed, (network, matter) = settings.seed, networks
+    through, solid = _categories(seed, art, size_px)
+    opaque = scenes(
+        of_opacity(art, "opaque"), SceneSettings(size_px, seed, scale=(0.3, 1.7)), "opaque"
+    )
+    made = _through_scenes(seed, art, size_px)
+    source = MixedSource([(through, 3.0), (made, 1.2), (opaque, 3.0), (solid, 1.0)], seed)
+    judged = with_judge(with_see_through(network), settings.width)
+    photos = PhotoCrops(art.backgrounds, size_px, seed)
+    return NanoJudgeRecipe(judged, matter, source, photos, settings)
+
+
+def _through_scenes(seed: int, art: Art, size_px: int) -> SceneSource:
+    """Return scenes of what one can see through."""
+    made = SceneSettings(size_px, seed, scale=(0.3, 1.5), made_chance=0.8, absent_chance=0.0)
+    return scenes(of_opacity(art, "transparent"), made, "transparent")
+
+
+def _categories(seed: int, art: Art, size_px: int) -> list[CategoryClips]:
+    """Return clips of the benchmark's categories, of what one can see through and of all else."""
+    return [
+        CategoryClips(art.backgrounds, size_px=size_px, seed=seed, categories=categories)
+        for categories in (THROUGH, SOLID)
+    ]
 
 
 def _memory(settings: Any, art: Art, networks: Networks, size_px: int) -> Recipe:
@@ -108,10 +140,7 @@ def _memory(settings: Any, art: Art, networks: Networks, size_px: int) -> Recipe
 def _clips_by_opacity(seed: int, art: Art, size_px: int) -> tuple[CategoryClips, MixedClips]:
     """Return clips of what one can see through, and of all else."""
     stills = SceneSettings(size_px, seed, scale=(0.25, 1.3), least_seen=0.5, occluder_chance=0.25)
-    through, solid = (
-        CategoryClips(art.backgrounds, size_px=size_px, seed=seed, categories=categories)
-        for categories in (THROUGH, SOLID)
-    )
+    through, solid = _categories(seed, art, size_px)
     others = moving_scenes(of_opacity(art, "opaque"), ClipSettings(scenes=stills), "opaque")
     return through, MixedClips([(others, 3.0), (solid, 1.0)], seed)
 
@@ -160,5 +189,11 @@ def add_verbs() -> None:
         NanoMemorySettings(),
         _memory,
         "nano's memory alone, on clips of both decoders' kinds.",
+    )
+    _add(
+        "nano-judge",
+        NanoJudgeSettings(),
+        _judge,
+        "nano's judge of whether one can see through an object.",
     )
     _add("nano-matter", NanoMatterSettings(), _matter, "nano's matter, on crops of scenes.")

@@ -14,15 +14,23 @@ from torch import Tensor, nn
 
 from pullmatte.data.samples import ClipSource, MattingSample
 from pullmatte.data.training_prompts import PromptMixture
+from pullmatte.models.mam2.config import MOST_SPAN
 from pullmatte.models.mam2.features import Features
 from pullmatte.models.mam2.memory import FEATURES, POINTER, Selection, assemble
 from pullmatte.models.mam2.mss import second_pass
 from pullmatte.models.mam2.network import MAM2Network
-from pullmatte.models.mam2.pdd import Decoded
+from pullmatte.models.mam2.pdd import Branch, Decoded
 from pullmatte.models.mam2.sam2 import without_memory
 from pullmatte.models.nano.checkpoint import save_networks
 from pullmatte.models.nano.matter_network import MatterNetwork
-from pullmatte.train.nano import OF_MEMORY, NanoSettings, forward, freeze, prompter_losses
+from pullmatte.train.nano import (
+    OF_MEMORY,
+    NanoSettings,
+    corrected,
+    forward,
+    freeze,
+    prompter_losses,
+)
 from pullmatte.train.nano_batches import Batch, collate, joined_batches
 
 Entry = dict[str, Tensor]
@@ -35,12 +43,14 @@ class NanoClipSettings(NanoSettings):
     Attributes:
         batch: Clips in a step.
         known_rate: Learning rate of what stills have taught, as a share of that of memory.
+        corrections: Chance that clicks correct one of a clip's tracked frames.
     """
 
     batch: int = 3
     steps: int = 5000
     average: float = 0.995
     known_rate: float = 0.3
+    corrections: float = 0.5
 
 
 class NanoClipRecipe:
@@ -87,7 +97,7 @@ class NanoClipRecipe:
     def losses(self, items: Sequence[list[Batch]]) -> dict[str, Tensor]:
         """Return `clip_losses`."""
         frames = [joined_batches(parts) for parts in zip(*items, strict=True)]
-        return clip_losses(self.network, frames)
+        return clip_losses(self.network, frames, corrections=self.settings.corrections)
 
     def panels(self) -> dict[str, Tensor]:
         """Return how well the objects of four clips are tracked."""
@@ -150,7 +160,11 @@ def draw_clip_batch(
 
 
 def clip_losses(
-    network: MAM2Network, frames: Sequence[Batch], *, stills: float = 1.0
+    network: MAM2Network,
+    frames: Sequence[Batch],
+    *,
+    stills: float = 1.0,
+    corrections: float = 0.0,
 ) -> dict[str, Tensor]:
     """Find objects on the first frames and track them through the others.
 
@@ -158,10 +172,13 @@ def clip_losses(
         network: With its pyramid frozen or not.
         frames: As `draw_clip_batch` gives them.
         stills: Weight of the first frames.
+        corrections: Chance that on one tracked frame clicks correct what was found, as a person's
+            would. From there on that frame is remembered as prompted ones are.
 
     Returns:
-        The terms of `prompter_losses`: of the first frames ``first``, of the others ``tracked``,
-        and ``total``; ``overlap`` is the mean intersection over union of the tracked masks.
+        The terms of `prompter_losses`: of the first frames ``first``, of the others, and of the
+        corrected answer, ``tracked``, and ``total``; ``overlap`` is the mean intersection over
+        union of the tracked masks, before any correction.
     """
     first = frames[0]
     frame = network.encode(first.image)
@@ -170,23 +187,30 @@ def clip_losses(
     # Some objects are known exactly, as from a user's mask; and some frames are further apart.
     exact = torch.rand(len(first.mask), 1, 1, 1, device=first.mask.device) < 0.5
     shown = torch.where(exact, mask_logits_of(first), decoded.mask_logits)
-    prompted = _remember(network, frame, decoded, shown, first, hard=True)
+    prompted = [(0, _remember(network, frame, decoded, shown, first, hard=True))]
     tracked: list[tuple[int, Entry]] = []
     totals, overlaps = [], []
     stride = int(torch.randint(1, 3, ()))
+    mended = int(torch.randint(1, len(frames), ())) if float(torch.rand(())) < corrections else 0
     for at in range(1, len(frames)):
         batch = frames[at]
         frame = network.encode(batch.image)
-        spatial = [(0, prompted)] + [((at - then) * stride, each) for then, each in tracked]
-        pointers = [(at * stride, prompted), *spatial[1:]]
-        spatial = [pair for pair in spatial if pair[0] <= 6]
+        passed = [((at - then) * stride, each) for then, each in tracked]
+        spatial = [(0, each) for _, each in prompted]
+        spatial += [pair for pair in passed if pair[0] <= MOST_SPAN]
+        pointers = [((at - then) * stride, each) for then, each in prompted] + passed
         selection = Selection(tuple(spatial), tuple(pointers))
         tokens = assemble(network.sam2, selection, network.config.sam2)
         top = network.condition(frame, tokens.memory, tokens.memory_position, tokens.pointer_tokens)
         found = _decode_tracked(network, frame, top)
         totals.append(prompter_losses(found, batch)["total"])
         overlaps.append(_overlap(found.mask_logits, batch.mask))
-        tracked.append((at, _remember(network, frame, found, found.mask_logits, batch, hard=False)))
+        if at == mended:
+            said = corrected(_unprompted(batch), found)
+            found = _decode_tracked(network, frame, top, said)
+            totals.append(prompter_losses(found, batch)["total"])
+        entry = _remember(network, frame, found, found.mask_logits, batch, hard=at == mended)
+        (prompted if at == mended else tracked).append((at, entry))
     named["tracked"] = torch.stack(totals).mean()
     named["overlap"] = torch.stack(overlaps).mean()
     return {**named, "total": stills * named["first"] + named["tracked"]}
@@ -197,16 +221,32 @@ def mask_logits_of(batch: Batch) -> Tensor:
     return (batch.mask * 2 - 1) * 10
 
 
-def _decode_tracked(network: MAM2Network, frame: Features, top: Tensor) -> Decoded:
+def _unprompted(batch: Batch) -> Batch:
+    """Return a batch of which nothing was said."""
+    return replace(batch, points=batch.points[:, :0], labels=batch.labels[:, :0])
+
+
+def _decode_tracked(
+    network: MAM2Network, frame: Features, top: Tensor, said: Batch | None = None
+) -> Decoded:
     """Decode masks with memory, then trimaps by them as the config's second pass has it."""
+    clicks: dict[str, Tensor] = {}
+    shown: dict[str, Tensor] = {}
+    # A decoder that was shown no prompt at all draws none; one without clicks would.
+    if said is not None and said.points.shape[1]:
+        clicks = {"points": said.points, "labels": said.labels}
+        shown = {} if said.mask_logits is None else {"mask_logits": said.mask_logits}
     how = network.config.second_pass
+    branch: Branch = "on" if how == "off" else "tokens"
+    first = network.decode(
+        frame, top, **clicks, **shown, choose="single", branch=branch, all_masks=True
+    )
     if how == "off":
-        return network.decode(frame, top, choose="single", branch="on", all_masks=True)
-    first = network.decode(frame, top, choose="single", branch="tokens", all_masks=True)
+        return first
     rows = torch.ones(len(first.mask_logits), dtype=torch.bool, device=frame.top.device)
     free = top if how == "mcs" else without_memory(network.sam2, frame.top)
-    shown = replace(first, mask_logits=first.mask_logits.detach())
-    return replace(first, trimap_logits=second_pass(network, frame, free, shown, rows))
+    seen = replace(first, mask_logits=first.mask_logits.detach())
+    return replace(first, trimap_logits=second_pass(network, frame, free, seen, rows, **clicks))
 
 
 def _remember(

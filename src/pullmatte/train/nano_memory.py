@@ -1,7 +1,7 @@
 """nano's memory alone, which both of its decoders look at; they stay as they are.
 
-What a tracked frame costs is mostly what memory and the first pass cost; here memory learns to do
-with less of both.
+A good part of what a tracked frame costs is looking at memories; here they learn to be looked at by
+four places at once.
 """
 
 from collections.abc import Mapping, Sequence
@@ -100,8 +100,9 @@ class NanoMemoryRecipe:
             [joined_batches(parts) for parts in zip(*clips, strict=True)]
             for clips in zip(*items, strict=True)
         )
-        seen = clip_losses(self.network.for_see_through(), through)
-        other = clip_losses(self.network, opaque)
+        chance = self.settings.corrections
+        seen = clip_losses(self.network.for_see_through(), through, corrections=chance)
+        other = clip_losses(self.network, opaque, corrections=chance)
         return {
             "through_tracked": seen["tracked"],
             "through_overlap": seen["overlap"],
@@ -124,25 +125,15 @@ class NanoMemoryRecipe:
         save_networks(self.network, self._matter, folder)
 
 
-def with_light_tracking(network: MAM2Network, looking: int = 2, width: int = 64) -> MAM2Network:
-    """Let memory do with less: a frame's places look together, and no blocks come where none spoke.
-
-    A convolutional block after memory, which begins by changing nothing, stands in for these.
+def with_light_tracking(network: MAM2Network, looking: int = 2) -> MAM2Network:
+    """Let memory do with less: a frame's places look at memories together, with the same weights.
 
     Args:
-        network: One that has such a block is returned as it is.
+        network: Its weights are copied.
         looking: So many by so many places look as one.
-        width: Inner channels of that block.
     """
-    if network.remembered is not None:
-        return network
-    config = replace(
-        network.config,
-        sam2=replace(network.config.sam2, looking_pool=looking),
-        silent_maps=False,
-        remembered_width=width,
-    )
+    sam2 = replace(network.config.sam2, looking_pool=looking)
     with torch.random.fork_rng():
-        found = MAM2Network(config)
-    found.load_state_dict(found.state_dict() | network.state_dict())
+        found = MAM2Network(replace(network.config, sam2=sam2))
+    found.load_state_dict(network.state_dict())
     return found

@@ -48,7 +48,7 @@ def test_rows_of_table_5_are_configs(trimap: Any, second_pass: Any) -> None:
         {"sam2": {"heads": [1, 2, 5, 8]}},
         {"sam2": {"global_blocks": [12]}},
         {"sam2": {"most_pointers": 1}},
-        {"silent_maps": 1},
+        {"judge_width": 8},
         {"prompted_pool": 0},
         {"sam2": {"spatial_span": 0}},
         {"sam2": {"spatial_span": 7}},

@@ -1,13 +1,9 @@
 """Prompts drawn as pictures."""
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor
 
-from pullmatte.models.mam2.network import MAM2Network
 from pullmatte.models.mam2.prompt_maps import MAPS, colour_evidence, prompt_planes
-from pullmatte.models.nano.config import sized
 
 BOX = (torch.tensor([[[16.0, 8], [48, 40]]]), torch.tensor([[2, 3]]))
 
@@ -33,23 +29,6 @@ def test_nothing_said_draws_nothing_but_the_picture() -> None:
     planes = prompt_planes(picture(), 64)
     assert (planes[:, :8] == 0).all()
     assert torch.equal(planes[:, 8:11], picture() - 0.5)
-
-
-def test_without_a_word_maps_and_prompted_blocks_are_left_out() -> None:
-    torch.manual_seed(0)
-    network = MAM2Network(replace(sized(64), silent_maps=False)).eval()
-    frame = network.encode(torch.rand(1, 3, 64, 64))
-    points, labels = torch.tensor([[[30.0, 26.0]]]), torch.tensor([[1]])
-    with torch.no_grad():
-        silent = network.decode(frame, frame.top).mask_logits
-        said = network.decode(frame, frame.top, points=points, labels=labels).mask_logits
-        for part in (network.prompt_maps, network.decoder.prompted):
-            for parameter in part.parameters():
-                parameter.add_(0.1)
-        again = network.decode(frame, frame.top).mask_logits
-        changed = network.decode(frame, frame.top, points=points, labels=labels).mask_logits
-    assert torch.equal(silent, again)
-    assert not torch.equal(said, changed)
 
 
 def test_clicks_are_spots_at_their_place() -> None:

@@ -169,14 +169,12 @@ class MAM2Config:
         prompted_blocks: Blocks of convolution and of attention on the top map once it is
             prompted.
         prompted_pool: That attention looks at means of so many by so many places.
-        silent_maps: Whether maps and blocks take part where nothing is said, as on most tracked
-            frames; without them such frames are faster.
-        remembered_width: Inner channels of a convolutional block on the top map once memories
-            were mixed into it; 0 for none.
         refined_width: Inner channels of a convolutional block after each step of upscaling, half
             as many after the last; 0 for none.
         see_through_blocks: A second decoder, for objects of which nothing is surely foreground,
             with so many blocks of `prompted_blocks`' kind; 0 for none.
+        judge_width: Channels of a network that says whether an object is one of those; 0 for
+            none, only with a second decoder and a lite trunk.
 
     Source: MAM2, sections 3.4, 3.5, 4.1 and table 5.
     """
@@ -197,10 +195,9 @@ class MAM2Config:
     prompt_maps: bool = False
     prompted_blocks: int = 0
     prompted_pool: int = 1
-    silent_maps: bool = True
-    remembered_width: int = 0
     refined_width: int = 0
     see_through_blocks: int = 0
+    judge_width: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what no network can be built from."""
@@ -208,11 +205,11 @@ class MAM2Config:
         for name, kind in (("trimap", TrimapFrom), ("second_pass", SecondPass)):
             fine = getattr(self, name) in get_args(kind)
             _require(fine, self, name, " or ".join(get_args(kind)))
-        for name in ("fusion_residual", "detach_mask", "prompt_maps", "silent_maps"):
+        for name in ("fusion_residual", "detach_mask", "prompt_maps"):
             _require(isinstance(getattr(self, name), bool), self, name, "true or false")
         _require_counts(self, "fusion_layers", "fusion_width", "prompted_pool")
         _require_counts(self, "lora_rank", "prompted_blocks", "refined_width", least=0)
-        _require_counts(self, "remembered_width", "see_through_blocks", least=0)
+        _require_counts(self, "see_through_blocks", "judge_width", least=0)
         _require_numbers(self, "lora_alpha", "clamp", "band_share")
         _require_numbers(self, "band_doubt", over=-1e-9)
         _require_numbers(self, "lora_dropout", over=-1e-9, most=0.999)
@@ -220,6 +217,12 @@ class MAM2Config:
         if self.trimap == "mask_band" and self.second_pass != "off":
             raise PullmatteError(
                 f"trimap 'mask_band' with second_pass {self.second_pass!r}: give second_pass 'off'"
+            )
+
+        if self.judge_width and not (self.see_through_blocks and self.sam2.trunk == "lite"):
+            raise PullmatteError(
+                f"judge_width {self.judge_width}: give see_through_blocks and trunk 'lite' too, "
+                "or 0"
             )
 
     @property

@@ -14,12 +14,14 @@ class Features:
         middle: `B C/4 2h 2w`, as the mask decoder adds it.
         fine: `B C/8 4h 4w`, as the mask decoder adds it.
         image: `B 3 4h 4w`, the frame itself in [0, 1]; only networks with `prompt_maps` have it.
+        trunk: `B T h w`, the lite trunk's own map of that size; else None.
     """
 
     top: Tensor
     middle: Tensor
     fine: Tensor
     image: Tensor | None = None
+    trunk: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,11 +39,6 @@ class EmbeddedPrompt:
     dense: Tensor
     middle: Tensor | None = None
     fine: Tensor | None = None
-
-    @property
-    def is_drawn(self) -> bool:
-        """Whether it is in the maps too: something was said, and `prompt_maps` drew it."""
-        return self.middle is not None
 
     def added_to(self, frame: Features) -> Features:
         """Return a frame whose finer maps know of the prompt too."""

@@ -7,6 +7,9 @@ from torch.nn import functional as F
 from pullmatte.models.mam2.refinement import Residual, SelfAttention
 from pullmatte.models.nano.trunk import DEVIATION, MEAN, TAPS, LiteTrunk
 
+TRUNK_WIDTH = list(TAPS.values())[2]
+"""Channels of the trunk's map at a sixteenth of the size."""
+
 
 class LiteEncoder(nn.Module):
     """Trunk and feature pyramid.
@@ -36,8 +39,12 @@ class LiteEncoder(nn.Module):
         self.fine_blocks = Residual(width // 4)
         self.to_fine = nn.Conv2d(width // 4, width // 8, 1)
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the maps `B C h w`, `B C/4 2h 2w` and `B C/8 4h 4w` of `B 3 S S` in [0, 1]."""
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return maps of `B 3 S S` in [0, 1].
+
+        Returns:
+            `B C h w`, `B C/4 2h 2w` and `B C/8 4h 4w`; and the trunk's own map of `h w`.
+        """
         mean, deviation = (
             torch.tensor(values, device=image.device, dtype=image.dtype)[:, None, None]
             for values in (MEAN, DEVIATION)
@@ -50,7 +57,7 @@ class LiteEncoder(nn.Module):
         top = self.top_blocks(self.top(sixteen) + _doubled(coarse))
         middle = self.middle_blocks(self.middle(eight) + _doubled(self.from_top(top)))
         fine = self.fine_blocks(self.fine(four) + _doubled(self.from_middle(middle)))
-        return top, self.to_middle(middle), self.to_fine(fine)
+        return top, self.to_middle(middle), self.to_fine(fine), sixteen
 
     @property
     def _trunk_learns(self) -> bool:

@@ -15,7 +15,6 @@ from pullmatte.models.mam2.features import EmbeddedPrompt, Features
 from pullmatte.models.mam2.pdd import Branch, Choice, Decoded, PromptableDualModeDecoder, held
 from pullmatte.models.mam2.pooled_memory_attention import attend_pooled
 from pullmatte.models.mam2.prompt_maps import PromptMaps
-from pullmatte.models.mam2.refinement import Residual
 from pullmatte.models.mam2.sam2 import MemoryAttention
 from pullmatte.models.mam2.see_through import SeeThrough
 
@@ -47,7 +46,6 @@ class MAM2Network(nn.Module):
     Attributes:
         sam2: `transformers`' `Sam2VideoModel` with our decoder; tensors have its names.
         attend: What memory attention is done with; any call that equals `attend_memory`.
-        remembered: What is done to a top map once memories were mixed into it; None for nothing.
         see_through: A decoder for objects that one can see through; None for none.
 
     Source: MAM2, section 3.1, figure 2.
@@ -69,8 +67,6 @@ class MAM2Network(nn.Module):
         pools = config.sam2.memory_pool, config.sam2.looking_pool
         if max(pools) > 1:
             self.attend = attend_pooled(*pools)
-        width = config.remembered_width
-        self.remembered = Residual(config.sam2.width, width) if width else None
         self.see_through = SeeThrough(self.sam2, config) if config.see_through_blocks else None
 
     @property
@@ -153,11 +149,9 @@ class MAM2Network(nn.Module):
         self, frame: Features, memory: Tensor, memory_position: Tensor, pointer_tokens: int
     ) -> Tensor:
         """Mix memories into a frame's top map, `K C h w`; arguments as for `sam2.condition`."""
-        mixed = sam2.condition(
+        return sam2.condition(
             self.sam2, frame.top, memory, memory_position, pointer_tokens, self.attend
         )
-        found: Tensor = mixed if self.remembered is None else self.remembered(mixed)
-        return found
 
     def decode(
         self,
@@ -202,8 +196,7 @@ class MAM2Network(nn.Module):
         mask_logits: Tensor | None = None,
         masked: Tensor | None = None,
     ) -> EmbeddedPrompt:
-        silent = not self.config.silent_maps and points is None and mask_logits is None
-        if self.prompt_maps is None or frame.image is None or silent:
+        if self.prompt_maps is None or frame.image is None:
             return sam2.embed_prompt(self.sam2, points, labels, mask_logits)
         said = sam2.embed_prompt(self.sam2, points, labels)
         side = self.config.sam2.image_px

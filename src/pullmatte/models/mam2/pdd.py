@@ -199,7 +199,6 @@ class PromptableDualModeDecoder(StepwiseDecoder):
         width = self.hidden_size
         if config.prompted_blocks:
             self.prompted = PromptedBlocks(width, config.prompted_blocks, config.prompted_pool)
-        self.always_prompted = config.silent_maps
         self.refine_middle, self.refine_fine = refiners(width, config.refined_width)
         self.trimap_branch = (
             TrimapBranch(self.hidden_size, config) if config.has_trimap_branch else None

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pullmatte.models.protocol import BoolMask, Image, Plane
-from pullmatte.prompts import Prompt
+from pullmatte.prompts import Box, Prompt
 
 _BOX_CORNERS = (2, 3)
 
@@ -57,6 +57,11 @@ class Square:
         scale = torch.tensor([self.side / self.width, self.side / self.height], device=device)
         points = torch.tensor(pairs, dtype=torch.float32, device=device) * scale
         return points[None], torch.tensor([labels], dtype=torch.int32, device=device)
+
+    def shares(self, box: Box) -> tuple[float, float, float, float]:
+        """Return a box's x0, y0, x1, y1 in shares of the square's side."""
+        x0, x1 = box.x0 / self.width, box.x1 / self.width
+        return x0, box.y0 / self.height, x1, box.y1 / self.height
 
     def restored(self, logits: Tensor) -> Tensor:
         """Bring maps, `1 C h w`, to the picture's size: `C H W` float32."""

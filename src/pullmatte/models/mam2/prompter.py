@@ -85,6 +85,8 @@ class MAM2Options:
             seen through. It is decoded again where the network has a second decoder, and stays
             such an object while it is tracked; else all its foreground counts as unknown, on
             frames on which something is said alone. 0 believes all of it.
+        seen_through_from: Nor is it opaque if the judge of a network that has one thinks that
+            likely that one can see through it; 1 asks none.
         settle: Where another click moves the trimap's chances by less than so much, the trimap
             stays as it was without that click; 0 for never. A click then changes what it means,
             and a matter needn't do the rest again.
@@ -98,6 +100,7 @@ class MAM2Options:
     mask_pointer: Choice = "single"
     clicks_for_box: int = 0
     least_sure: float = 0.0
+    seen_through_from: float = 1.0
     settle: float = 0.0
     keep_whole: bool = False
 
@@ -183,7 +186,7 @@ class Prompter:
         decoded = self._decode(encoded, prompt, previous)
         found = self._settled(self._found(decoded, prompt), fed)
         self._feed(encoded, prompt, found)
-        if not self._seen_through(decoded, opacity):
+        if not self._seen_through(encoded, decoded, opacity, prompt.box):
             return found
         network = self.network.for_see_through()
         again = self._decode(encoded, prompt, previous, network=network)
@@ -202,7 +205,7 @@ class Prompter:
             )
 
         shown = decoded(self.network)
-        through = self._seen_through(shown, opacity)
+        through = self._seen_through(encoded, shown, opacity)
         if through:
             shown = decoded(self.network.for_see_through())
         return replace(found, trimap_logits=shown.trimap_logits, seen_through=through)
@@ -220,14 +223,24 @@ class Prompter:
             square_logits=made.square_logits,
         )
 
-    def _seen_through(self, decoded: Decoded, opacity: Opacity) -> bool:
+    def _seen_through(
+        self, encoded: Encoded, decoded: Decoded, opacity: Opacity, box: Box | None = None
+    ) -> bool:
         """Say whether what was decoded is for the second decoder, if there is one."""
-        if self.network.see_through is None or opacity == "opaque":
+        second = self.network.see_through
+        if second is None or opacity == "opaque":
             return False
         if opacity == "transparent":
             return True
-        logits = decoded.trimap_logits
-        return logits is not None and surest_foreground(logits) < self.options.least_sure
+        if decoded.trimap_logits is None:
+            return False
+        if surest_foreground(decoded.trimap_logits) < self.options.least_sure:
+            return True
+        trunk = encoded.features.trunk
+        if second.judge is None or trunk is None:
+            return False
+        shares = None if box is None else encoded.square.shares(box)
+        return second.judge.chance(trunk, decoded, shares) > self.options.seen_through_from
 
     def track(
         self,

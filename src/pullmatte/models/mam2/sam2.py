@@ -92,7 +92,8 @@ def encode_image(model: Sam2VideoModel, pixels: Tensor) -> Features:
     """
     encoder, decoder = model.vision_encoder, model.mask_decoder
     if isinstance(encoder, LiteEncoder):
-        return Features(*encoder(pixels))
+        top, middle, fine, trunk = encoder(pixels)
+        return Features(top, middle, fine, trunk=trunk)
     stages = encoder.backbone(pixels).intermediate_hidden_states
     maps: list[Tensor] = []
     for level in range(len(stages) - 1, -1, -1):
@@ -308,7 +309,6 @@ class StepwiseDecoder(Sam2VideoMaskDecoder):  # type: ignore[misc]
 
     Attributes:
         prompted: What happens to a prompted top map first; nothing in SAM 2.
-        always_prompted: Whether it happens too where no prompt was drawn.
         refine_middle: What happens to the upscaled map after the first step; nothing in SAM 2.
         refine_fine: The same after the second.
 
@@ -319,7 +319,6 @@ class StepwiseDecoder(Sam2VideoMaskDecoder):  # type: ignore[misc]
         """Build it from `transformers`' config of it."""
         super().__init__(sizes)
         self.prompted: nn.Module = nn.Identity()
-        self.always_prompted = True
         self.refine_middle: nn.Module = nn.Identity()
         self.refine_fine: nn.Module = nn.Identity()
 
@@ -349,9 +348,7 @@ class StepwiseDecoder(Sam2VideoMaskDecoder):  # type: ignore[misc]
         sparse = prompt.sparse.expand(count, -1, -1)
         queries = torch.cat([tokens.expand(count, -1, -1), sparse], dim=1)
         keys = top.to(prompt.dense.dtype) + prompt.dense
-        if prompt.is_drawn or self.always_prompted:
-            keys = self.prompted(keys)
-        keys = keys.expand(count, -1, -1, -1)
+        keys = self.prompted(keys).expand(count, -1, -1, -1)
         found, image = self.transformer(
             point_embeddings=queries[:, None],
             image_embeddings=keys,

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from pullmatte.models.mam2.config import MAM2Config
+from pullmatte.models.mam2.lite_encoder import TRUNK_WIDTH
+from pullmatte.models.mam2.opacity_judge import OpacityJudge
 from pullmatte.models.mam2.pdd import PromptableDualModeDecoder
 from pullmatte.models.mam2.prompt_maps import PromptMaps
 
@@ -24,6 +26,7 @@ class SeeThrough(nn.Module):
         config: As the network's, but for the decoder's own number of blocks.
         decoder: It.
         prompt_maps: Its own; None where the network has none.
+        judge: Says whose turn it is, where the first decoder alone can't; None for none.
     """
 
     def __init__(self, model: Any, config: MAM2Config) -> None:
@@ -35,12 +38,17 @@ class SeeThrough(nn.Module):
         """
         super().__init__()
         self.config = replace(
-            config, prompted_blocks=config.see_through_blocks, see_through_blocks=0
+            config,
+            prompted_blocks=config.see_through_blocks,
+            see_through_blocks=0,
+            judge_width=0,
         )
         self.decoder = PromptableDualModeDecoder(model.config.mask_decoder_config, self.config)
         if config.sam2.trunk == "lite":
             self.decoder.conv_s0 = self.decoder.conv_s1 = nn.Identity()
         self.prompt_maps = PromptMaps(config.sam2.width) if config.prompt_maps else None
+        width = config.judge_width
+        self.judge = OpacityJudge(TRUNK_WIDTH, width) if width else None
 
 
 def surest_foreground(trimap_logits: Tensor) -> float:
