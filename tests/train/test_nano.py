@@ -346,7 +346,7 @@ def test_a_judge_learns_alone_which_decoder_is_better() -> None:
         found = recipe.losses(items)
         found["total"].backward()
         optimiser.step()
-        losses.append(float(found["total"]))
+        losses.append(float(found["total"].detach()))
     assert losses[-1] < 0.7 * losses[0]
     after = recipe.network.state_dict()
     moved = {name for name, value in before.items() if not torch.equal(value, after[name])}

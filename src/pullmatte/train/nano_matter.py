@@ -21,7 +21,6 @@ from pullmatte.train.recipe import decayed_groups
 from pullmatte.train.settings import LoopSettings, ScheduleName
 
 Floats = NDArray[np.float32]
-_ROUGH = 0.3
 _LAPLACIAN_WEIGHT = 0.5
 _LEVELS = np.array([0, 0.5, 1], np.float32)
 
@@ -89,11 +88,9 @@ class NanoMatterRecipe:
         return draw_matter_batch(self._source, [number], settings.crop_px, settings.crops)
 
     def losses(self, items: Sequence["MatterBatch"]) -> dict[str, Tensor]:
-        """Return `matter_losses` of the alpha, and ``rough``, their total before the last fits."""
+        """Return `matter_losses`."""
         batch = MatterBatch(*(torch.cat(each) for each in zip(*map(_parts, items), strict=True)))
-        rough, found = self.network.stages(batch.image, batch.trimap)
-        named, before = matter_losses(found, batch), matter_losses(rough, batch)["total"]
-        return {**named, "rough": before, "total": named["total"] + _ROUGH * before}
+        return matter_losses(self.network(batch.image, batch.trimap), batch)
 
     def panels(self) -> dict[str, Tensor]:
         """Return crops: picture, trimap, alpha and what is found; how far it's off."""

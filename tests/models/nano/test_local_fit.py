@@ -86,9 +86,3 @@ def test_polishing_gives_a_blurred_alpha_the_pictures_edge() -> None:
     found = polished(image, trimap, torch.where(trimap == 0.5, blurred, trimap))
     assert (found - true).abs().mean() < 0.5 * (blurred - true).abs().mean()
     assert torch.equal(found[trimap != 0.5], trimap[trimap != 0.5])
-
-
-def test_means_can_be_learnt_through() -> None:
-    planes = torch.rand(1, 2, 7, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(6))
-    planes.requires_grad_(True)
-    assert torch.autograd.gradcheck(lambda each: window_means(each, 2), (planes,))

@@ -6,7 +6,6 @@ line model it is; He, Sun and Tang, Guided Image Filtering, for fitting it windo
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import torch
@@ -14,11 +13,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 RADIUS = 2
-ROUNDS = 8
 _RIDGE = 1e-5
 _TINY = 1e-6
 _WHOLE = 0.9999
-_POLISH = 0.02
+_POLISH, _ROUNDS = 0.02, 8
 _PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
 _FIRST, _LATER = 0.01, 0.05
 """Weights of places by how far their colours explain them, in the first round and in others."""
@@ -160,66 +158,37 @@ def polished(image: Tensor, trimap: Tensor, alpha: Tensor) -> Tensor:
         alpha: `B 1 H W`, in known regions the trimap.
 
     Returns:
-        `B 1 H W` in [0, 1]; known regions are unchanged. Alpha's gradient goes through.
+        `B 1 H W` in [0, 1]; known regions are unchanged.
     """
     known = (trimap != 0.5).to(image.dtype)
     small, guess, share = (F.avg_pool2d(each, 2) for each in (image, alpha, known))
     whole = (share > _WHOLE).to(image.dtype)
     coefficients, _ = spread_alpha(
-        small, guess, whole, torch.zeros_like(whole), rounds=ROUNDS, flow=_POLISH, start=_POLISH
+        small, guess, whole, torch.zeros_like(whole), rounds=_ROUNDS, flow=_POLISH, start=_POLISH
     )
     grown = F.interpolate(coefficients, scale_factor=2.0, mode="bilinear")
     return torch.where(trimap == 0.5, applied(grown, image).clamp(0, 1), trimap)
 
 
 def window_means(planes: Tensor, radius: int) -> Tensor:
-    """Return the mean over the square window round each place, edges repeated.
+    """Return the mean over the square window round each place, edges repeated, without gradient.
 
     Args:
         planes: `B C H W`.
         radius: Of the window, in pixels.
     """
+    side = 2 * radius + 1
     if planes.device.type == "cpu" and planes.dtype in (torch.float32, torch.float64):
-        if planes.requires_grad:
-            learnt: Tensor = _WindowMeans.apply(planes, radius)  # type: ignore[no-untyped-call]
-            return learnt
-        return _blurred(planes, radius)
+        source = planes.detach().contiguous()
+        means = torch.empty_like(source)
+        for plane, mean in zip(
+            source.flatten(0, 1).numpy(), means.flatten(0, 1).numpy(), strict=True
+        ):
+            cv2.blur(plane, (side, side), dst=mean, borderType=cv2.BORDER_REPLICATE)
+        return means
     framed = F.pad(planes, (radius, radius, radius, radius), mode="replicate")
     # Pooling would do the same, several times slower.
-    return _sums(_sums(framed, radius, -2), radius, -1) / (2 * radius + 1) ** 2
-
-
-class _WindowMeans(torch.autograd.Function):
-    """OpenCV's way, with a gradient."""
-
-    @staticmethod
-    def forward(ctx: Any, planes: Tensor, radius: int) -> Tensor:
-        ctx.radius = radius
-        return _blurred(planes, radius)
-
-    @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None]:
-        """Each place was seen by the windows over it; edges also stand for what is beyond them."""
-        radius: int = ctx.radius
-        spread = _blurred(F.pad(slope, [2 * radius] * 4), radius)
-        for axis in (-2, -1):
-            spread = spread.narrow(axis, radius, spread.shape[axis] - 2 * radius)
-            inside = spread.narrow(axis, radius, spread.shape[axis] - 2 * radius).clone()
-            before = spread.narrow(axis, 0, radius).sum(axis)
-            after = spread.narrow(axis, spread.shape[axis] - radius, radius).sum(axis)
-            inside.select(axis, 0).add_(before)
-            inside.select(axis, -1).add_(after)
-            spread = inside
-        return spread, None
-
-
-def _blurred(planes: Tensor, radius: int) -> Tensor:
-    side = 2 * radius + 1
-    source = planes.detach().contiguous()
-    means = torch.empty_like(source)
-    for plane, mean in zip(source.flatten(0, 1).numpy(), means.flatten(0, 1).numpy(), strict=True):
-        cv2.blur(plane, (side, side), dst=mean, borderType=cv2.BORDER_REPLICATE)
-    return means
+    return _sums(_sums(framed, radius, -2), radius, -1) / side**2
 
 
 def _sums(planes: Tensor, radius: int, axis: int) -> Tensor:

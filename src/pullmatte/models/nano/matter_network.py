@@ -17,7 +17,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from pullmatte.models.mam2.refinement import SelfAttention
 from pullmatte.models.nano.colour_hints import HINTS, SCALE, Hints, colour_hints
-from pullmatte.models.nano.local_fit import applied, polished
+from pullmatte.models.nano.local_fit import applied
 
 _LEAK = 0.1
 MULTIPLE_PX = 32
@@ -105,23 +105,16 @@ class MatterNetwork(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def forward(self, image: Tensor, trimap: Tensor) -> Tensor:
-        """Return alpha, `B 1 H W` in [0, 1]; in known regions it is the trimap.
+        """Return alpha, `B 1 H W`; in known regions it is the trimap.
+
+        It is in [0, 1], but in training, where it leaves a little of what is beyond.
 
         Args:
             image: `B 3 H W` in [0, 1]; H and W multiples of `MULTIPLE_PX`.
             trimap: `B 1 H W` in {0, 0.5, 1}.
         """
-        return self.stages(image, trimap)[1]
-
-    def stages(self, image: Tensor, trimap: Tensor) -> tuple[Tensor, Tensor]:
-        """Return alpha before the last fits, and after them; see `forward`.
-
-        In training the first has a little left of what is beyond [0, 1], or it could learn nothing
-        there.
-        """
         found = self.refine(image, trimap, colour_hints(image, trimap))
-        rough = torch.where(trimap == 0.5, found, trimap)
-        return rough, polished(image, trimap, rough)
+        return torch.where(trimap == 0.5, found, trimap)
 
     def refine(self, image: Tensor, trimap: Tensor, hints: Hints) -> Tensor:
         """Return alpha everywhere; arguments as for `forward`, with `colour_hints`."""
