@@ -25,7 +25,7 @@ from pullmatte.sessions.load import Matter
 ROOT = Path(__file__).parents[1]
 SIZE = (400, 225)
 CLIPS = 4
-BALL_FRAME = 40
+BALL_FRAME = 47
 
 
 def row(image: np.ndarray, alpha: np.ndarray, boxes: list[tuple[float, ...]]) -> np.ndarray:

@@ -35,8 +35,9 @@ from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoInferenc
 from pullmatte.models.mam2.config import MAM2Config
 from pullmatte.models.mam2.memory import FEATURES, POINTER, select
 from pullmatte.models.mam2.network import MAM2Network
+from pullmatte.models.mam2.options import MAM2Options
 from pullmatte.models.mam2.pdd import held
-from pullmatte.models.mam2.prompter import MAM2Options, Prompter
+from pullmatte.models.mam2.prompter import Prompter
 from pullmatte.models.mam2.transformers_config import transformers_config
 from pullmatte.models.protocol import Entry, Memories
 from pullmatte.prompts import Prompt

@@ -18,8 +18,8 @@ from transformers.models.sam2_video.modeling_sam2_video import (
 from pullmatte.models.mam2.config import MINIATURE, MAM2Config
 from pullmatte.models.mam2.model import MAM2Model
 from pullmatte.models.mam2.network import MAM2Network
+from pullmatte.models.mam2.options import MAM2Options
 from pullmatte.models.mam2.pdd import held
-from pullmatte.models.mam2.prompter import MAM2Options
 from pullmatte.models.mam2.sam2 import attend_memory
 from pullmatte.models.mam2.transformers_config import transformers_config
 from pullmatte.models.protocol import Memories

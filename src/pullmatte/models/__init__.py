@@ -221,7 +221,7 @@ MODELS: dict[str, ModelSpec] = {
         matters=("mematte", "vitmatte", "classical"),
         devices=("cuda", "mps", "cpu"),
         files={
-            "model.safetensors": "6f00e34af777ea00885651a99f8106fdf365b81214679ab0a987ba0257a71eb4",
+            "model.safetensors": "def84b64ed7e6f041c8396a833bd39a0632c80b627a73fcf1c3eeaaa1e71791b",
         },
         size_bytes=19_600_000,
         fingerprint=("prompter.prompt_maps.first.weight", "matter.affine.weight"),

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from pullmatte.models.mam2.network import MAM2Network
-from pullmatte.models.mam2.prompter import MAM2Options, Prompter
+from pullmatte.models.mam2.options import MAM2Options
+from pullmatte.models.mam2.prompter import Prompter
 from pullmatte.models.nano.config import sized
 from pullmatte.prompts import Box, Point, Prompt, box_round
 

@@ -10,7 +10,7 @@ import torch
 from pullmatte.errors import PromptError
 from pullmatte.models.mam2.config import MINIATURE
 from pullmatte.models.mam2.model import MAM2Model
-from pullmatte.models.mam2.prompter import MAM2Options
+from pullmatte.models.mam2.options import MAM2Options
 from pullmatte.models.nano.matter import NanoMatter
 from pullmatte.models.nano.matter_network import MatterConfig, MatterNetwork
 from pullmatte.models.protocol import BatchModel, VideoModel

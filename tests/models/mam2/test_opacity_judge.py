@@ -11,7 +11,7 @@ from pullmatte.models.mam2.config import MINIATURE, MAM2Config
 from pullmatte.models.mam2.model import MAM2Model
 from pullmatte.models.mam2.network import MAM2Network
 from pullmatte.models.mam2.opacity_judge import cut_out, judged_maps
-from pullmatte.models.mam2.prompter import MAM2Options
+from pullmatte.models.mam2.options import MAM2Options
 from pullmatte.models.nano.config import sized
 from pullmatte.prompts import Prompt
 from pullmatte.train.nano_judge import with_judge

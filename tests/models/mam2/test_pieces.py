@@ -8,8 +8,9 @@ import torch
 
 from pullmatte.models.mam2.config import MINIATURE
 from pullmatte.models.mam2.model import MAM2Model
+from pullmatte.models.mam2.options import MAM2Options
 from pullmatte.models.mam2.pieces import is_one_piece, stray_pieces, without_stray_pieces
-from pullmatte.models.mam2.prompter import ONE_PIECE, MAM2Options
+from pullmatte.models.mam2.prompter import ONE_PIECE
 from pullmatte.models.protocol import Memories
 from pullmatte.prompts import Prompt
 

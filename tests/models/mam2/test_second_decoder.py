@@ -9,7 +9,7 @@ import torch
 from pullmatte.models.mam2.config import MINIATURE, MAM2Config
 from pullmatte.models.mam2.model import MAM2Model
 from pullmatte.models.mam2.network import MAM2Network
-from pullmatte.models.mam2.prompter import MAM2Options
+from pullmatte.models.mam2.options import MAM2Options
 from pullmatte.prompts import Prompt
 from pullmatte.sessions.recall import Recall
 from pullmatte.train.nano_see_through import with_see_through

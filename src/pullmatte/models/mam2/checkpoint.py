@@ -32,8 +32,8 @@ from pullmatte.models.mam2.conversion import (
 from pullmatte.models.mam2.kept_matter import load_matter
 from pullmatte.models.mam2.model import MAM2Model
 from pullmatte.models.mam2.network import MAM2Network
+from pullmatte.models.mam2.options import MAM2Options
 from pullmatte.models.mam2.pdd import Choice
-from pullmatte.models.mam2.prompter import MAM2Options
 from pullmatte.models.mam2.sam2 import restore_constants
 from pullmatte.models.protocol import TrimapMatter
 from pullmatte.models.weights import (

@@ -16,6 +16,7 @@ from pullmatte.models.mam2.memory import (
     select,
 )
 from pullmatte.models.mam2.network import MAM2Network
+from pullmatte.models.mam2.options import MAM2Options
 from pullmatte.models.mam2.pdd import held
 from pullmatte.models.mam2.pieces import is_one_piece
 from pullmatte.models.mam2.prompter import (
@@ -26,7 +27,6 @@ from pullmatte.models.mam2.prompter import (
     SQUARE_LOGITS,
     Encoded,
     Found,
-    MAM2Options,
     Prompter,
 )
 from pullmatte.models.mam2.see_through import without_doubted_foreground

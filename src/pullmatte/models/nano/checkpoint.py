@@ -19,7 +19,7 @@ from pullmatte.models import weights as files
 from pullmatte.models.mam2.config import MAM2Config
 from pullmatte.models.mam2.model import MAM2Model
 from pullmatte.models.mam2.network import MAM2Network
-from pullmatte.models.mam2.prompter import MAM2Options
+from pullmatte.models.mam2.options import MAM2Options
 from pullmatte.models.mam2.sam2 import restore_constants
 from pullmatte.models.nano.config import NANO, sized
 from pullmatte.models.nano.matter import NanoMatter
