@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 _SPECK, _SMALL = 0.01, 0.12  # of the largest piece's area
-_FAR = 0.15  # of the root of the largest piece's area
+_FAR, _NEAR_CELLS = 0.08, 3  # of the root of the largest piece's area; and in cells
 _SURE = 4.0
 
 
@@ -36,7 +36,7 @@ def stray_pieces(mask: NDArray[np.bool_], *, least: float = 0.0) -> NDArray[np.b
     shares = areas / areas[largest]
     away = cv2.distanceTransform((labels != largest).astype(np.uint8), cv2.DIST_L2, 5)
     near = np.zeros(count, np.bool_)
-    near[labels[away <= _FAR * np.sqrt(areas[largest])]] = True
+    near[labels[away <= max(_NEAR_CELLS, _FAR * np.sqrt(areas[largest]))]] = True
     stray = ~near & (shares >= least) & (shares < _SMALL)
     stray[0] = False
     found: NDArray[np.bool_] = stray[labels]
