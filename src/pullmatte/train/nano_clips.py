@@ -231,15 +231,20 @@ def _decode_tracked(
 ) -> Decoded:
     """Decode masks with memory, then trimaps by them as the config's second pass has it."""
     clicks: dict[str, Tensor] = {}
-    shown: dict[str, Tensor] = {}
-    # A decoder that was shown no prompt at all draws none; one without clicks would.
+    shown = None
+    # Where there is nothing to correct, a person says nothing, and the mask isn't shown either.
     if said is not None and said.points.shape[1]:
-        clicks = {"points": said.points, "labels": said.labels}
-        shown = {} if said.mask_logits is None else {"mask_logits": said.mask_logits}
+        clicks, shown = {"points": said.points, "labels": said.labels}, said.mask_logits
     how = network.config.second_pass
     branch: Branch = "on" if how == "off" else "tokens"
     first = network.decode(
-        frame, top, **clicks, **shown, choose="single", branch=branch, all_masks=True
+        frame,
+        top,
+        **clicks,
+        mask_logits=shown,
+        choose="single",
+        branch=branch,
+        all_masks=True,
     )
     if how == "off":
         return first

@@ -65,7 +65,16 @@ class PhotoCrops:
     """
 
     def __init__(self, photos: Sequence[NDArray[np.uint8]], size_px: int, seed: int = 0) -> None:
-        """Take photos, `H W 3`."""
+        """Take photos.
+
+        Args:
+            photos: `H W 3` uint8.
+            size_px: Side of a crop.
+            seed: All random numbers follow from it and a crop's number.
+
+        Raises:
+            PullmatteError: If there is no photo.
+        """
         if not photos:
             raise PullmatteError("no photos to cut from: give some backgrounds")
         self._photos, self._size, self._seed = photos, size_px, seed
@@ -152,8 +161,8 @@ class NanoJudgeRecipe:
         asked = [found for found in map(self._asked, items) if found is not None]
         # Pictures without anything to judge teach nothing, but a step must have a gradient.
         if not asked:
-            nothing = sum(each.sum() for each in self._judge.parameters()) * 0.0
-            return {"total": torch.as_tensor(nothing)}
+            nothing = torch.stack([each.sum() for each in self._judge.parameters()]).sum() * 0.0
+            return {"total": nothing, "lost": nothing.detach()}
         maps, said, worth = (torch.cat(each) for each in zip(*asked, strict=True))
         logits = self._judge(maps, said)
         through = (worth > 0).float()
@@ -169,7 +178,7 @@ class NanoJudgeRecipe:
         items = [self.item(number) for number in range(1 << 30, (1 << 30) + 16)]
         device = self.network.device
         losses = self.losses([replace(each, batch=each.batch.to(device)) for each in items])
-        return {"lost": losses.get("lost", losses["total"])}
+        return {"lost": losses["lost"]}
 
     def export(self, weights: Mapping[str, Tensor], folder: Path) -> None:
         """Write nano's folder."""
