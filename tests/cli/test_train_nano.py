@@ -26,7 +26,16 @@ def art(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    "verb", ["nano", "nano-clips", "nano-memory", "nano-see-through", "nano-judge", "nano-matter"]
+    "verb",
+    [
+        "nano",
+        "nano-clips",
+        "nano-memory",
+        "nano-see-through",
+        "nano-judge",
+        "nano-alphas",
+        "nano-matter",
+    ],
 )
 def test_a_step_gives_a_folder_that_loads(verb: str, art: Path, tmp_path: Path) -> None:
     place = tmp_path / "run"

@@ -20,6 +20,14 @@ from pullmatte.models.nano.checkpoint import load_networks, save_networks
 from pullmatte.models.nano.config import sized
 from pullmatte.models.nano.matter_network import MatterConfig, MatterNetwork
 from pullmatte.train.nano import OF_MEMORY, NanoRecipe, NanoSettings, corrected, forward
+from pullmatte.train.nano_alphas import (
+    NanoAlphasRecipe,
+    NanoAlphasSettings,
+    Shown,
+    clip_errors,
+    follow_clip,
+    with_alpha_memory,
+)
 from pullmatte.train.nano_batches import joined_batches, trimap_classes
 from pullmatte.train.nano_clips import (
     NanoClipRecipe,
@@ -366,3 +374,53 @@ def test_a_trimap_costs_what_it_says_wrongly_and_a_little_where_it_says_nothing(
 def test_a_judge_needs_two_decoders() -> None:
     with pytest.raises(PullmatteError, match="nano-see-through"):
         with_judge(MAM2Network(sized(SIZE)))
+
+
+def test_a_memory_of_alphas_learns_alone_to_flicker_less() -> None:
+    shipped, own = load_networks(Path(pullmatte.__file__).parent / "weights" / "nano")
+    plain = MAM2Network(replace(shipped.config, alpha_memory=0))
+    plain.load_state_dict(shipped.state_dict(), strict=False)
+    network = with_alpha_memory(plain, 8)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    source = CategoryClips(art()[1], size_px=128, frames=3, categories=("cloud",))
+    recipe = NanoAlphasRecipe(network, own, source, NanoAlphasSettings())
+    network.train()
+    items = [recipe.item(number) for number in range(1)]
+    optimiser = torch.optim.AdamW(recipe.parameter_groups(), lr=1e-2)
+    errors = []
+    for _ in range(8):
+        optimiser.zero_grad()
+        found = recipe.losses(items)
+        found["total"].backward()
+        optimiser.step()
+        errors.append(float(found["change"]))
+    assert network.training
+    assert errors[-1] < 0.8 * errors[0]
+    assert errors[-1] < 0.8 * float(found["own_change"])
+    after = network.state_dict()
+    moved = {name for name, value in before.items() if not torch.equal(value, after[name])}
+    assert moved
+    assert all(name.startswith("alpha_memory.") for name in moved)
+
+
+def test_following_a_clip_is_what_the_model_does_frame_by_frame() -> None:
+    memory = with_alpha_memory(MAM2Network(sized(SIZE)), 8).alpha_memory
+    random = torch.Generator().manual_seed(3)
+    shown = Shown(*(torch.rand(3, count, 16, 24, generator=random) for count in (3, 1, 1, 1, 2)))
+    found = follow_clip(memory, shown)
+    assert torch.equal(found[0], shown.own[0])
+    whole = follow_clip(memory, shown.cut(slice(0, 16), slice(0, 24)))
+    assert torch.equal(found, whole)
+    cut = follow_clip(memory, shown, cut=1)
+    assert not torch.allclose(cut[1], found[1])
+    again = follow_clip(memory, shown.mirrored().mirrored())
+    assert torch.allclose(again, found)
+
+
+def test_errors_of_a_clip_are_those_of_the_metrics() -> None:
+    random = np.random.default_rng(5)
+    alpha, true = random.random((2, 4, 1, 8, 8), np.float32)
+    mad, change = clip_errors(torch.from_numpy(alpha), torch.from_numpy(true))
+    assert float(mad) == pytest.approx(np.abs(alpha - true).mean(), rel=1e-5)
+    apart = np.diff(alpha, axis=0) - np.diff(true, axis=0)
+    assert float(change) == pytest.approx(np.sqrt((apart**2).mean((1, 2, 3))).mean(), rel=1e-4)

@@ -25,6 +25,11 @@ from pullmatte.data.moving_scenes import ClipSettings
 from pullmatte.data.novm.lessons import SOLID, THROUGH, CategoryClips
 from pullmatte.data.scenes import SceneSettings, SceneSource
 from pullmatte.train.nano import NanoRecipe, NanoSettings
+from pullmatte.train.nano_alphas import (
+    NanoAlphasRecipe,
+    NanoAlphasSettings,
+    with_alpha_memory,
+)
 from pullmatte.train.nano_clips import NanoClipRecipe, NanoClipSettings
 from pullmatte.train.nano_judge import (
     NanoJudgeRecipe,
@@ -63,6 +68,8 @@ Afresh = Annotated[
     bool,
     typer.Option("--afresh", help="Of what is trained here keep only the trunk, else nothing."),
 ]
+_LONG = 10
+"""Frames of the clips in which alphas are remembered."""
 
 
 def _nano(settings: Any, art: Art, networks: Networks, size_px: int) -> Recipe:
@@ -114,6 +121,15 @@ def _judge(settings: Any, art: Art, networks: Networks, size_px: int) -> Recipe:
     judged = with_judge(with_see_through(network), settings.width)
     photos = PhotoCrops(art.backgrounds, size_px, seed)
     return NanoJudgeRecipe(judged, matter, source, photos, settings)
+
+
+def _alphas(settings: Any, art: Art, networks: Networks, size_px: int) -> Recipe:
+    seed, (network, matter) = settings.seed, networks
+    categories = CategoryClips(art.backgrounds, size_px=size_px, frames=_LONG, seed=seed)
+    stills = SceneSettings(size_px, seed, scale=(0.25, 1.3), least_seen=0.5, occluder_chance=0.25)
+    moving = moving_scenes(art, ClipSettings(frames=_LONG, scenes=stills))
+    source = MixedClips([(categories, 2.0), (moving, 1.0)], seed)
+    return NanoAlphasRecipe(with_alpha_memory(network, settings.width), matter, source, settings)
 
 
 def _through_scenes(seed: int, art: Art, size_px: int) -> SceneSource:
@@ -195,5 +211,11 @@ def add_verbs() -> None:
         NanoJudgeSettings(),
         _judge,
         "nano's judge of whether one can see through an object.",
+    )
+    _add(
+        "nano-alphas",
+        NanoAlphasSettings(),
+        _alphas,
+        "nano's memory of alphas, on clips that it mattes itself.",
     )
     _add("nano-matter", NanoMatterSettings(), _matter, "nano's matter, on crops of scenes.")

@@ -221,7 +221,7 @@ MODELS: dict[str, ModelSpec] = {
         matters=("mematte", "vitmatte", "classical"),
         devices=("cuda", "mps", "cpu"),
         files={
-            "model.safetensors": "def84b64ed7e6f041c8396a833bd39a0632c80b627a73fcf1c3eeaaa1e71791b",
+            "model.safetensors": "599e0c76b168727384f0ba2b7792e5cc94aa9d3e53ea1fa21cdfab4cfdb32810",
         },
         size_bytes=19_600_000,
         fingerprint=("prompter.prompt_maps.first.weight", "matter.affine.weight"),

@@ -175,6 +175,8 @@ class MAM2Config:
             with so many blocks of `prompted_blocks`' kind; 0 for none.
         judge_width: Channels of a network that says whether an object is one of those; 0 for
             none, only with a second decoder and a lite trunk.
+        alpha_memory: Channels of a network that weighs a tracked frame's alpha against the one
+            before; 0 for none.
 
     Source: MAM2, sections 3.4, 3.5, 4.1 and table 5.
     """
@@ -198,6 +200,7 @@ class MAM2Config:
     refined_width: int = 0
     see_through_blocks: int = 0
     judge_width: int = 0
+    alpha_memory: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what no network can be built from."""
@@ -209,7 +212,7 @@ class MAM2Config:
             _require(isinstance(getattr(self, name), bool), self, name, "true or false")
         _require_counts(self, "fusion_layers", "fusion_width", "prompted_pool")
         _require_counts(self, "lora_rank", "prompted_blocks", "refined_width", least=0)
-        _require_counts(self, "see_through_blocks", "judge_width", least=0)
+        _require_counts(self, "see_through_blocks", "judge_width", "alpha_memory", least=0)
         _require_numbers(self, "lora_alpha", "clamp", "band_share")
         _require_numbers(self, "band_doubt", over=-1e-9)
         _require_numbers(self, "lora_dropout", over=-1e-9, most=0.999)

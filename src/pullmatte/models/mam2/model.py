@@ -1,12 +1,15 @@
 """MAM2 behind the models' common protocol: photos and frames in, mattes out."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import torch
 
 from pullmatte.errors import PromptError, PullmatteError
+from pullmatte.models.mam2.alpha_memory import ALPHAS, PICTURE, AlphaMemory
 from pullmatte.models.mam2.mask_band import mask_band
 from pullmatte.models.mam2.memory import (
     FEATURES,
@@ -81,7 +84,12 @@ class MAM2Model:
         spans = {FEATURES: span, POINTER: pointers, LOGITS: 0}
         # Only prompted frames are asked, but what nobody looks at isn't kept of them either.
         spans |= {SEEN_THROUGH: 1} if self._tells_apart else {}
-        return MappingProxyType(spans | ({ONE_PIECE: 1} if self.options.keep_whole else {}))
+        spans |= {ONE_PIECE: 1} if self.options.keep_whole else {}
+        return MappingProxyType(spans | ({} if self._alphas is None else {PICTURE: 1, ALPHAS: 1}))
+
+    @property
+    def _alphas(self) -> AlphaMemory | None:
+        return self.network.alpha_memory if self.options.remember_alpha else None
 
     @property
     def _tells_apart(self) -> bool:
@@ -154,7 +162,8 @@ class MAM2Model:
         Returns:
             "features", `(h w) 64` bfloat16; "pointer", `C`; "logits", `4h 4w` float16; of networks
             that tell such objects apart "seen_through", `1` bool; with `keep_whole` "one_piece",
-            `1` bool. They stay on the network's device until numpy asks for them.
+            `1` bool; of networks that remember alphas what `AlphaMemory.begin` says. Most stay on
+            the network's device until numpy asks for them.
         """
         known = prediction.carried
         if POINTER not in known:
@@ -162,7 +171,7 @@ class MAM2Model:
             known = self._prompter.from_mask(encoded, mask).carried()
         logits = known[LOGITS] if known[SQUARE_LOGITS] is None else known[SQUARE_LOGITS]
         features = self.network.memory(encoded.features, logits, known[PRESENT], hard=known[HARD])
-        entry = {
+        entry: dict[str, Any] = {
             FEATURES: DeviceArray(features[0]),
             POINTER: DeviceArray(known[POINTER][0].float()),
             LOGITS: DeviceArray(held(known[LOGITS], known[PRESENT])[0, 0].half()),
@@ -171,6 +180,9 @@ class MAM2Model:
             entry[SEEN_THROUGH] = DeviceArray(torch.tensor([known[SEEN_THROUGH]]))
         if self.options.keep_whole:
             entry[ONE_PIECE] = DeviceArray(torch.tensor([is_one_piece(known[LOGITS])]))
+        if self._alphas is not None:
+            followed = prediction.carried.get(ALPHAS)
+            entry |= followed or self._alphas.begin(encoded.image, prediction.alpha)
         return entry
 
     @torch.inference_mode()
@@ -208,7 +220,14 @@ class MAM2Model:
         if selection.is_empty:
             raise PromptError(f"frame {frame}: nothing is known of the object; prompt it first")
         found = self._prompter.track(encoded, selection, said, before, opacity)
-        return self._finish(encoded, found, opacity)
+        prediction = self._finish(encoded, found, opacity)
+        # What somebody has just said stands as it is.
+        last = _last(memories, frame) if said.is_empty else {}
+        if self._alphas is None or ALPHAS not in last:
+            return prediction
+        alpha, kept = self._alphas.follow(encoded.image, prediction.alpha, prediction.trimap, last)
+        carried = {**prediction.carried, ALPHAS: kept}
+        return replace(prediction, alpha=alpha, carried=carried)
 
     def _by_trimap(self, encoded: Encoded, prompt: Prompt) -> Prediction:
         """Matte a user's trimap; what is more foreground than not becomes the mask."""
@@ -254,3 +273,10 @@ class MAM2Model:
         unknown = bool((trimap == 0.5).any())
         alpha = self._matted(encoded, trimap) if unknown else trimap.copy()
         return Prediction(alpha=alpha, mask=mask, trimap=trimap, carried=found.carried())
+
+
+def _last(memories: Memories, frame: int) -> Entry:
+    """Return what is remembered of the frame that the run has just come from, if anything."""
+    at = frame + 1 if memories.reverse else frame - 1
+    found: Entry = {**memories.prompted.get(at, {}), **memories.tracked.get(at, {})}
+    return found

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pullmatte.models.mam2 import sam2
+from pullmatte.models.mam2.alpha_memory import AlphaMemory
 from pullmatte.models.mam2.config import MAM2Config
 from pullmatte.models.mam2.fast_memory_attention import attend_memory_fast
 from pullmatte.models.mam2.features import EmbeddedPrompt, Features
@@ -47,6 +48,7 @@ class MAM2Network(nn.Module):
         sam2: `transformers`' `Sam2VideoModel` with our decoder; tensors have its names.
         attend: What memory attention is done with; any call that equals `attend_memory`.
         see_through: A decoder for objects that one can see through; None for none.
+        alpha_memory: Weighs a tracked frame's alpha against the one before; None for none.
 
     Source: MAM2, section 3.1, figure 2.
     """
@@ -68,6 +70,7 @@ class MAM2Network(nn.Module):
         if max(pools) > 1:
             self.attend = attend_pooled(*pools)
         self.see_through = SeeThrough(self.sam2, config) if config.see_through_blocks else None
+        self.alpha_memory = AlphaMemory(config.alpha_memory) if config.alpha_memory else None
 
     @property
     def decoder(self) -> PromptableDualModeDecoder:

@@ -30,6 +30,8 @@ class MAM2Options:
         keep_whole: An object that was one piece on all prompted frames loses the small far pieces
             that its mask gets while it is tracked; see `pieces`. Of what can be seen through
             pieces stay.
+        remember_alpha: Let networks that can do it weigh a tracked frame's alpha against the one
+            before. What is tracked doesn't change by it.
     """
 
     feed_previous: bool = True
@@ -40,3 +42,4 @@ class MAM2Options:
     seen_through_from: float = 1.0
     settle: float = 0.0
     keep_whole: bool = False
+    remember_alpha: bool = True

@@ -43,6 +43,7 @@ def build(
     matter: TrimapMatter | None = None,
     feed_previous: bool = True,
     believe_prompts: bool = True,
+    remember_alpha: bool = True,
 ) -> MAM2Model:
     """Make the model from its weights.
 
@@ -51,7 +52,8 @@ def build(
         device: Where it runs, as torch names it.
         matter: Turns trimaps into alpha in place of nano's own.
         feed_previous: As for `MAM2Options`, like the next.
-        believe_prompts: See there.
+        believe_prompts: See there, like the next.
+        remember_alpha: See there.
 
     Raises:
         WeightsError: If the weights are missing, damaged, or another network's.
@@ -59,7 +61,15 @@ def build(
     network, own = load_networks(weights)
     chosen = NanoMatter(own.to(device)) if matter is None else matter
     network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    options = MAM2Options(
+    options = nano_options(feed_previous, believe_prompts, remember_alpha)
+    return MAM2Model(network, chosen, options)
+
+
+def nano_options(
+    feed_previous: bool = True, believe_prompts: bool = True, remember_alpha: bool = True
+) -> MAM2Options:
+    """Return nano's choices; arguments as for `MAM2Options`."""
+    return MAM2Options(
         feed_previous,
         believe_prompts,
         clicks_for_box=_CLICKS,
@@ -67,8 +77,8 @@ def build(
         seen_through_from=_SEEN_THROUGH_FROM,
         settle=_SETTLE,
         keep_whole=True,
+        remember_alpha=remember_alpha,
     )
-    return MAM2Model(network, chosen, options)
 
 
 def load_networks(folder: Path) -> tuple[MAM2Network, MatterNetwork]:

@@ -1,0 +1,212 @@
+"""The memory of alphas: what it takes of the previous frame, and what it leaves alone."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+import pullmatte as pm
+from pullmatte.models.mam2.alpha_memory import (
+    ALPHAS,
+    LONG_SIDE_PX,
+    PICTURE,
+    AlphaMemory,
+    moved,
+    picture_flow,
+    reduced,
+)
+from pullmatte.models.mam2.config import MINIATURE
+from pullmatte.models.mam2.model import MAM2Model
+from pullmatte.models.mam2.options import MAM2Options
+from pullmatte.models.protocol import Memories
+from pullmatte.prompts import Prompt, Trimap
+from pullmatte.train.nano_alphas import with_alpha_memory
+
+
+@pytest.fixture(scope="module")
+def shipped() -> AlphaMemory:
+    """Return nano's own."""
+    found = pm.load("nano").model.network.alpha_memory
+    assert found is not None
+    return found
+
+
+@pytest.fixture
+def fresh() -> AlphaMemory:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return AlphaMemory(8, 8).eval()
+
+
+def texture(seed: int, height: int = 120, width: int = 160) -> np.ndarray:
+    noise = np.random.default_rng(seed).random((height, width, 3), np.float32)
+    return np.asarray(cv2.GaussianBlur(noise, (0, 0), 2) * 3 - 1, np.float32).clip(0, 1)
+
+
+def disc(x: float, radius: float = 32, height: int = 120, width: int = 160) -> np.ndarray:
+    rows, columns = np.mgrid[:height, :width]
+    away = np.hypot(rows - height / 2, columns - x)
+    return ((radius - away) / 3 + 0.5).clip(0, 1).astype(np.float32)
+
+
+def run(memory: AlphaMemory, images, alphas) -> np.ndarray:
+    kept, found = memory.begin(images[0], alphas[0]), [alphas[0]]
+    for image, alpha in zip(images[1:], alphas[1:], strict=True):
+        alpha, kept = memory.follow(image, alpha, None, kept)
+        found.append(alpha)
+    return np.stack(found)
+
+
+def test_planes_are_reduced_to_half_or_to_the_largest_side() -> None:
+    assert reduced(np.zeros((100, 60), np.float32)).shape == (50, 30)
+    assert reduced(np.zeros((1080, 1920, 3), np.float32)).shape == (180, LONG_SIDE_PX, 3)
+    assert reduced(np.ones((1, 1), np.float32)).shape == (1, 1)
+
+
+def test_planes_are_fetched_from_where_the_flow_says() -> None:
+    planes = torch.arange(12.0).reshape(1, 1, 3, 4)
+    right = torch.zeros(1, 2, 3, 4)
+    right[:, 0] = 1
+    assert moved(planes, right)[0, 0, 0].tolist() == pytest.approx([1, 2, 3, 3])
+    assert torch.allclose(moved(planes, torch.zeros(1, 2, 3, 4)), planes)
+
+
+def test_flow_leads_back_to_where_the_picture_was() -> None:
+    before = (texture(1) * 255).astype(np.uint8)
+    now = np.roll(before, 4, axis=1)
+    flow = picture_flow(now, before)[20:-20, 20:-20]
+    assert np.median(flow[..., 0]) == pytest.approx(-4, abs=0.3)
+    assert np.median(flow[..., 1]) == pytest.approx(0, abs=0.3)
+    assert not picture_flow(now[:8, :8], before[:8, :8]).any()
+
+
+def test_shares_sum_to_one_and_begin_with_the_frames_own(fresh: AlphaMemory) -> None:
+    shares = fresh(torch.rand(2, 17, 24, 32))
+    assert torch.allclose(shares.sum(1), torch.ones(2, 24, 32), atol=1e-5)
+    assert (shares[:, 0] > 0.4).all()
+
+
+def test_what_is_remembered_has_the_stated_kinds_and_size(fresh: AlphaMemory) -> None:
+    image, alpha = texture(2), disc(80)
+    kept = fresh.begin(image, alpha)
+    _, later = fresh.follow(image, alpha, None, kept)
+    for each in (kept, later):
+        kinds = {name: (value.shape, value.dtype.name) for name, value in each.items()}
+        assert kinds == {PICTURE: ((60, 80, 3), "uint8"), ALPHAS: ((4, 60, 80), "float16")}
+
+
+def test_flicker_gets_less(shipped: AlphaMemory) -> None:
+    """Smoke before a ground that moves: its alpha lets the ground through."""
+    alpha = 0.5 * cv2.GaussianBlur(disc(80, 40), (0, 0), 8)
+    wide = texture(3, width=260)
+    grounds = [wide[:, 4 * at : 4 * at + 160] for at in range(12)]
+    images = [0.85 * alpha[..., None] + (1 - alpha[..., None]) * ground for ground in grounds]
+    leaks = [(ground.mean(2) - 0.5) * 0.4 * (alpha > 0.05) for ground in grounds]
+    own = [(alpha + leak).clip(0, 1).astype(np.float32) for leak in leaks]
+    found = run(shipped, images, own)
+
+    def flickers(planes) -> float:
+        return float(np.sqrt((np.diff(planes[4:], axis=0) ** 2).mean()))
+
+    def wrong(planes) -> float:
+        return float(np.abs(np.stack(planes) - alpha).mean())
+
+    assert flickers(found) < 0.75 * flickers(np.stack(own))
+    # The ground that is seen through it carries some of it off, but no further and further.
+    assert wrong(found[8:]) < 1.2 * wrong(found[4:8])
+    assert wrong(found) < 2 * wrong(own)
+
+
+def test_what_moves_leaves_nothing_behind(shipped: AlphaMemory) -> None:
+    ground, inside = texture(4), texture(5) * 0.3 + 0.7
+    alphas = [disc(40 + 7 * at) for at in range(12)]
+    images = [a[..., None] * inside + (1 - a[..., None]) * ground for a in alphas]
+    found = run(shipped, images, alphas)
+    assert np.abs(found - np.stack(alphas)).mean() < 0.004
+    # Where it was three frames ago and isn't now.
+    left = (alphas[7] == 1) & (alphas[10] == 0) & (alphas[9] == 0)
+    assert left.any()
+    assert found[10][left].mean() < 0.02
+
+
+def test_after_a_cut_the_new_alpha_stands(shipped: AlphaMemory) -> None:
+    images, alphas = [texture(6)] * 4 + [texture(7)] * 2, [disc(40)] * 4 + [disc(115)] * 2
+    found = run(shipped, images, alphas)
+    assert np.abs(found[4] - alphas[4]).mean() < 0.02
+    assert np.abs(found[3] - alphas[3]).mean() < 0.002
+
+
+def test_whole_and_empty_places_stay_so(shipped: AlphaMemory) -> None:
+    images, alphas = [texture(8)] * 4, [disc(80)] * 4
+    found = run(shipped, images, alphas)
+    assert (found[-1][alphas[0] == 1] > 0.99).all()
+    assert (found[-1][cv2.dilate(alphas[0], np.ones((25, 25))) == 0] == 0).all()
+
+
+def test_where_nothing_is_nothing_is_done(fresh: AlphaMemory) -> None:
+    image, nothing = texture(9), np.zeros((120, 160), np.float32)
+    alpha, kept = fresh.follow(image, nothing, None, fresh.begin(image, nothing))
+    assert alpha is nothing
+    assert not kept[ALPHAS].any()
+
+
+def test_the_same_frames_give_the_same_bits(shipped: AlphaMemory) -> None:
+    images, alphas = [texture(at) for at in range(3)], [disc(60 + 5 * at) for at in range(3)]
+    assert np.array_equal(run(shipped, images, alphas), run(shipped, images, alphas))
+
+
+class Copy:
+    def matte(self, image, trimap):
+        return trimap.copy()
+
+
+@pytest.fixture
+def model(network) -> MAM2Model:
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        return MAM2Model(with_alpha_memory(network, 8), Copy())
+
+
+CLICK = Prompt.of(points=(60, 40))
+
+
+def test_a_tracked_frame_looks_at_the_frame_before_it_alone(model: MAM2Model) -> None:
+    random = np.random.default_rng(0)
+    frames = [model.encode(random.random((90, 130, 3), np.float32)) for _ in range(4)]
+    first = model.predict(frames[0], CLICK)
+    entry = model.remember(frames[0], first)
+    assert np.asarray(entry[ALPHAS]).shape == (4, 45, 65)
+    assert {model.memory_spans[name] for name in (PICTURE, ALPHAS)} == {1}
+    off = MAM2Model(model.network, Copy(), MAM2Options(remember_alpha=False))
+    near, plain = (m.track(frames[1], Memories({0: entry}), 1) for m in (model, off))
+    assert not np.array_equal(near.alpha, plain.alpha)
+    assert np.array_equal(near.trimap, plain.trimap)
+    # From two frames away there is nothing to weigh it against.
+    far, other = (m.track(frames[1], Memories({0: entry}), 2) for m in (model, off))
+    assert np.array_equal(far.alpha, other.alpha)
+    back = model.track(frames[1], Memories({2: entry}, reverse=True), 1)
+    assert not np.array_equal(back.alpha, back.trimap)
+    kept = np.asarray(model.remember(frames[1], near)[ALPHAS], np.float32)
+    assert np.abs(kept[0] - reduced(near.alpha)).max() < 0.02
+    assert np.abs(kept[1] - reduced(plain.alpha)).max() < 0.002
+
+
+def test_what_is_said_on_a_frame_stands(model: MAM2Model) -> None:
+    random = np.random.default_rng(0)
+    frames = [model.encode(random.random((90, 130, 3), np.float32)) for _ in range(2)]
+    memories = Memories({0: model.remember(frames[0], model.predict(frames[0], CLICK))})
+    off = MAM2Model(model.network, Copy(), MAM2Options(remember_alpha=False))
+    clicked = [m.track(frames[1], memories, 1, prompt=CLICK).alpha for m in (model, off)]
+    assert np.array_equal(*clicked)
+    given = np.full((90, 130), 0.5, np.float32)
+    given[:, :40], given[:, 90:] = 0, 1
+    found = model.track(frames[1], memories, 1, prompt=Prompt(trimap=Trimap(given)))
+    assert np.array_equal(found.alpha, given)
+
+
+def test_without_it_nothing_more_is_remembered(model: MAM2Model) -> None:
+    off = MAM2Model(model.network, Copy(), MAM2Options(remember_alpha=False))
+    encoded = off.encode(np.random.default_rng(0).random((90, 130, 3), np.float32))
+    assert ALPHAS not in off.remember(encoded, off.predict(encoded, CLICK))
+    assert ALPHAS not in off.memory_spans
+    assert not MINIATURE.alpha_memory
