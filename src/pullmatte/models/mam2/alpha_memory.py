@@ -38,7 +38,7 @@ _RADIUS = 3
 _MOST_FLOW = 16.0
 _FLOW_SCALE, _CHANGE_SCALE = 1 / 8, 4.0
 _LEAST_SIDE_PX, _MARGIN_PX, _MULTIPLE_PX = 16, 16, 8
-# Halves of what 8 bits can tell: what is whole stays whole.
+# Less than 8 bits can tell is no change: what is whole stays whole.
 _LEAST_CHANGE = 1 / 255
 
 
