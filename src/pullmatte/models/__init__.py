@@ -223,7 +223,7 @@ MODELS: dict[str, ModelSpec] = {
         files={
             "model.safetensors": "599e0c76b168727384f0ba2b7792e5cc94aa9d3e53ea1fa21cdfab4cfdb32810",
         },
-        size_bytes=19_600_000,
+        size_bytes=19_800_000,
         fingerprint=("prompter.prompt_maps.first.weight", "matter.affine.weight"),
     ),
     "classical": ModelSpec(
