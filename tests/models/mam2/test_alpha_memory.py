@@ -11,6 +11,7 @@ from pullmatte.models.mam2.alpha_memory import (
     LONG_SIDE_PX,
     PICTURE,
     AlphaMemory,
+    _means,
     moved,
     picture_flow,
     reduced,
@@ -69,6 +70,11 @@ def test_planes_are_fetched_from_where_the_flow_says() -> None:
     right[:, 0] = 1
     assert moved(planes, right)[0, 0, 0].tolist() == pytest.approx([1, 2, 3, 3])
     assert torch.allclose(moved(planes, torch.zeros(1, 2, 3, 4)), planes)
+
+
+def test_means_are_the_same_with_and_without_a_gradient() -> None:
+    planes = torch.rand(2, 3, 20, 30, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(_means(planes), _means(planes.clone().requires_grad_()), atol=1e-5)
 
 
 def test_flow_leads_back_to_where_the_picture_was() -> None:
