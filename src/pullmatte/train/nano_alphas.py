@@ -15,12 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from pullmatte.data.samples import ClipSource, MattingClip
+from pullmatte.models.classical.flow import estimate_flow
 from pullmatte.models.mam2.alpha_memory import (
     ALPHAS,
     PICTURE,
     AlphaFrame,
     AlphaMemory,
-    picture_flow,
     reduced,
 )
 from pullmatte.models.mam2.model import MAM2Model
@@ -207,7 +207,10 @@ def matted_clip(model: MAM2Model, clip: MattingClip) -> Shown:
 
     Args:
         model: It.
-        clip: If nothing is there on its first frame, nothing is said of it.
+        clip: If nothing is there on its first frame, the whole of that is the box.
+
+    Returns:
+        All its frames.
     """
     rows, columns = np.nonzero(clip.alphas[0] > _LEAST_ALPHA)
     box = None
@@ -225,7 +228,7 @@ def matted_clip(model: MAM2Model, clip: MattingClip) -> Shown:
         (tracked if at else prompted)[at] = model.remember(encoded, found)
         assert found.trimap is not None, "nano makes trimaps"
         small = AlphaMemory.begin(image, found.alpha)
-        flow = picture_flow(small[PICTURE], planes[-1][0]) if at else None
+        flow = estimate_flow(small[PICTURE], planes[-1][0], quick=True) if at else None
         planes.append([small[PICTURE], reduced(found.alpha), reduced(found.trimap), reduced(true)])
         planes[-1].append(np.zeros((*small[ALPHAS].shape[1:], 2)) if flow is None else flow)
     picture, own, trimap, truth, flows = (

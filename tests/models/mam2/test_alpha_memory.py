@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import pullmatte as pm
+from pullmatte.models.classical.flow import estimate_flow
 from pullmatte.models.mam2.alpha_memory import (
     ALPHAS,
     LONG_SIDE_PX,
@@ -13,7 +14,6 @@ from pullmatte.models.mam2.alpha_memory import (
     AlphaMemory,
     _means,
     moved,
-    picture_flow,
     reduced,
 )
 from pullmatte.models.mam2.config import MINIATURE
@@ -80,10 +80,10 @@ def test_means_are_the_same_with_and_without_a_gradient() -> None:
 def test_flow_leads_back_to_where_the_picture_was() -> None:
     before = (texture(1) * 255).astype(np.uint8)
     now = np.roll(before, 4, axis=1)
-    flow = picture_flow(now, before)[20:-20, 20:-20]
+    flow = estimate_flow(now, before, quick=True)[20:-20, 20:-20]
     assert np.median(flow[..., 0]) == pytest.approx(-4, abs=0.3)
     assert np.median(flow[..., 1]) == pytest.approx(0, abs=0.3)
-    assert not picture_flow(now[:8, :8], before[:8, :8]).any()
+    assert not estimate_flow(now[:8, :8], before[:8, :8], quick=True).any()
 
 
 def test_shares_sum_to_one_and_begin_with_the_frames_own(fresh: AlphaMemory) -> None:
@@ -153,6 +153,13 @@ def test_where_nothing_is_nothing_is_done(fresh: AlphaMemory) -> None:
     image, nothing = texture(9), np.zeros((120, 160), np.float32)
     alpha, kept = fresh.follow(image, nothing, None, fresh.begin(image, nothing))
     assert alpha is nothing
+    assert not kept[ALPHAS].any()
+
+
+def test_what_is_gone_has_no_alpha(shipped: AlphaMemory) -> None:
+    image, nothing = texture(9), np.zeros((120, 160), np.float32)
+    alpha, kept = shipped.follow(image, nothing, None, shipped.begin(image, disc(80)))
+    assert not alpha.any()
     assert not kept[ALPHAS].any()
 
 

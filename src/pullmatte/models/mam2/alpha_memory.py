@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pullmatte.models.classical.flow import estimate_flow
 from pullmatte.models.protocol import Image, Plane
 
 Kept = dict[str, NDArray[Any]]
@@ -37,7 +38,7 @@ _LEAST_OWN = 0.15
 _RADIUS = 3
 _MOST_FLOW = 16.0
 _FLOW_SCALE, _CHANGE_SCALE = 1 / 8, 4.0
-_LEAST_SIDE_PX, _MARGIN_PX, _MULTIPLE_PX = 16, 16, 8
+_MARGIN_PX, _MULTIPLE_PX = 16, 8
 # Less than 8 bits can tell is no change: what is whole stays whole.
 _LEAST_CHANGE = 1 / 255
 
@@ -167,10 +168,10 @@ class AlphaMemory(nn.Module):
         """
         small, picture = reduced(alpha), _bytes(image)
         shown, last = np.asarray(before[PICTURE]), np.asarray(before[ALPHAS])
-        part = _around((small > 0) | (last[0] > 0))
-        # Nothing is there and nothing was; or this is another clip.
-        if part is None or shown.shape != picture.shape:
+        # What isn't there has no alpha, whatever was; nor does another clip's frame count.
+        if not small.any() or shown.shape != picture.shape:
             return alpha, self.begin(image, alpha)
+        part = _around((small > 0) | (last[0] > 0))
         known = (alpha == 0) | (alpha == 1) if trimap is None else trimap != 0.5
         unknown = 0.5 * reduced(1 - known.astype(np.float32))
         device = self.shares.weight.device
@@ -184,7 +185,7 @@ class AlphaMemory(nn.Module):
             return cut(*np.moveaxis(pixels, 2, 0)) / 255
 
         then = AlphaFrame(colours(shown), cut(last[1]), cut(last[0]), cut(*last[2:]))
-        flow = np.moveaxis(picture_flow(picture[part], shown[part]), 2, 0).copy()
+        flow = np.moveaxis(estimate_flow(picture[part], shown[part], quick=True), 2, 0).copy()
         found = self.blend(
             colours(picture),
             cut(small),
@@ -200,23 +201,6 @@ class AlphaMemory(nn.Module):
         grown = cv2.resize(change, size, interpolation=cv2.INTER_LINEAR)
         kept = _kept(picture, [(small + change).clip(0, 1), small, *changes])
         return (alpha + grown).clip(0, 1).astype(np.float32), kept
-
-
-def picture_flow(now: Bytes, before: Bytes) -> NDArray[np.float32]:
-    """Find where each pixel lies in the picture before, `h w 2` as (dx, dy).
-
-    Args:
-        now: `h w 3`.
-        before: The same.
-    """
-    flow = np.zeros((*now.shape[:2], 2), np.float32)
-    if min(now.shape[:2]) < _LEAST_SIDE_PX:
-        return flow
-    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
-    # The preset stops at a quarter of the size.
-    search.setFinestScale(0)
-    greys = [cv2.cvtColor(each, cv2.COLOR_RGB2GRAY) for each in (now, before)]
-    return np.asarray(search.calc(greys[0], greys[1], flow), np.float32)
 
 
 def reduced(plane: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -251,13 +235,11 @@ def _bytes(image: Image) -> Bytes:
     return np.asarray(whole, np.uint8)
 
 
-def _around(there: NDArray[np.bool_]) -> tuple[slice, slice] | None:
-    """Return rows and columns around all that is there, with some margin; None for nothing."""
+def _around(there: NDArray[np.bool_]) -> tuple[slice, slice]:
+    """Return rows and columns around all that is there, with some margin; it is somewhere."""
     found = []
     for axis, length in ((1, there.shape[0]), (0, there.shape[1])):
         places = np.flatnonzero(there.any(axis))
-        if not len(places):
-            return None
         low = max(0, int(places[0]) - _MARGIN_PX) // _MULTIPLE_PX * _MULTIPLE_PX
         high = int(places[-1]) + 1 + _MARGIN_PX
         high = min(length, -(-high // _MULTIPLE_PX) * _MULTIPLE_PX)
