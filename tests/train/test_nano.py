@@ -406,7 +406,8 @@ def test_a_memory_of_alphas_learns_alone_to_flicker_less() -> None:
 def test_following_a_clip_is_what_the_model_does_frame_by_frame() -> None:
     memory = with_alpha_memory(MAM2Network(sized(SIZE)), 8).alpha_memory
     random = torch.Generator().manual_seed(3)
-    shown = Shown(*(torch.rand(3, count, 16, 24, generator=random) for count in (3, 1, 1, 1, 2)))
+    counts = (3, 1, 1, 1, 2, 9, 3)
+    shown = Shown(*(torch.rand(3, count, 16, 24, generator=random) for count in counts))
     found = follow_clip(memory, shown)
     assert torch.equal(found[0], shown.own[0])
     whole = follow_clip(memory, shown.cut(slice(0, 16), slice(0, 24)))

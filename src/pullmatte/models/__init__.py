@@ -221,9 +221,9 @@ MODELS: dict[str, ModelSpec] = {
         matters=("mematte", "vitmatte", "classical"),
         devices=("cuda", "mps", "cpu"),
         files={
-            "model.safetensors": "599e0c76b168727384f0ba2b7792e5cc94aa9d3e53ea1fa21cdfab4cfdb32810",
+            "model.safetensors": "8406e4cb73a3b73f17b4696303269f943d676b407177c23c8b12d1db122881c3",
         },
-        size_bytes=19_800_000,
+        size_bytes=19_950_000,
         fingerprint=("prompter.prompt_maps.first.weight", "matter.affine.weight"),
     ),
     "classical": ModelSpec(

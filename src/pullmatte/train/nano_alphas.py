@@ -5,6 +5,7 @@ stays as it is. As in use each frame sees what came out of the one before, so on
 whole clip.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,19 +13,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pullmatte.data.samples import ClipSource, MattingClip
-from pullmatte.models.classical.flow import estimate_flow
-from pullmatte.models.mam2.alpha_memory import (
-    ALPHAS,
-    PICTURE,
-    AlphaFrame,
-    AlphaMemory,
-    reduced,
-)
+from pullmatte.models.mam2.alpha_frames import AlphaStep, SeenFrame, reduced
+from pullmatte.models.mam2.alpha_memory import AlphaFrame, AlphaMemory, chances_of
+from pullmatte.models.mam2.clean_plate import PLANES
+from pullmatte.models.mam2.memory import LOGITS
 from pullmatte.models.mam2.model import MAM2Model
 from pullmatte.models.mam2.network import MAM2Network
+from pullmatte.models.mam2.prompter import PRESENT, TRIMAP_LOGITS
 from pullmatte.models.nano.checkpoint import nano_options, save_networks
 from pullmatte.models.nano.matter import NanoMatter
 from pullmatte.models.nano.matter_network import MatterNetwork
@@ -36,7 +35,6 @@ from pullmatte.train.settings import LoopSettings
 
 _PART = "alpha_memory."
 _LEAST_ALPHA = 1 / 255
-_STILL_WEIGHT = 0.5
 _CUT = 0.05
 _MULTIPLE_PX = 8
 _TINY = 1e-7
@@ -50,16 +48,19 @@ class NanoAlphasSettings(LoopSettings):
         batch: Clips in a step.
         part: Share of a frame's sides that is looked at.
         width: Channels of the network at its full size.
+        still_weight: Of how far alphas are from the truth, beside how far their changes are. A
+            last quarter with little of it is worth more than a longer training with much.
     """
 
     batch: int = 4
     steps: int = 1000
-    learning_rate: float = 3e-3
+    learning_rate: float = 2e-3
     warmup: int = 20
     weight_decay: float = 1e-3
     clip: float = 0.5
     part: float = 0.8
     width: int = 12
+    still_weight: float = 0.15
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +73,8 @@ class Shown:
         trimap: `T 1 h w`, nano's trimaps.
         true: `T 1 h w`.
         flow: `T 2 h w`, to the frame before; 0 on the first.
+        ground: `T 9 h w`, each frame compared with the ground; 0 on the first.
+        chances: `T 3 h w`, of mask and trimap.
     """
 
     picture: Tensor
@@ -79,6 +82,8 @@ class Shown:
     trimap: Tensor
     true: Tensor
     flow: Tensor
+    ground: Tensor
+    chances: Tensor
 
     def to(self, device: torch.device) -> "Shown":
         """Return the same on a device."""
@@ -90,11 +95,12 @@ class Shown:
 
     def mirrored(self) -> "Shown":
         """Return all frames with left and right changed."""
-        picture, own, trimap, true, flow = (each.flip(-1) for each in self._parts())
-        return Shown(picture, own, trimap, true, flow * flow.new_tensor([-1, 1]).view(1, 2, 1, 1))
+        found = Shown(*(each.flip(-1) for each in self._parts()))
+        flow = found.flow * found.flow.new_tensor([-1, 1]).view(1, 2, 1, 1)
+        return replace(found, flow=flow)
 
     def _parts(self) -> tuple[Tensor, ...]:
-        return self.picture, self.own, self.trimap, self.true, self.flow
+        return tuple(vars(self).values())
 
 
 class NanoAlphasRecipe:
@@ -157,7 +163,7 @@ class NanoAlphasRecipe:
         mad, change = (torch.stack(each).mean() for each in zip(*terms, strict=True))
         own_mad, own_change = (torch.stack(each).mean() for each in zip(*before, strict=True))
         return {
-            "total": change + _STILL_WEIGHT * mad,
+            "total": change + self.settings.still_weight * mad,
             "mad": mad.detach(),
             "change": change.detach(),
             "own_mad": own_mad,
@@ -218,7 +224,7 @@ def matted_clip(model: MAM2Model, clip: MattingClip) -> Shown:
         box = Box(*map(int, (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)))
     prompted: dict[int, Entry] = {}
     tracked: dict[int, Entry] = {}
-    planes: list[list[Any]] = []
+    frames, truths, chances = [], [], []
     for at, (image, true) in enumerate(zip(clip.images, clip.alphas, strict=True)):
         encoded = model.encode(np.ascontiguousarray(image, np.float32))
         if at == 0:
@@ -227,19 +233,33 @@ def matted_clip(model: MAM2Model, clip: MattingClip) -> Shown:
             found = model.track(encoded, Memories(prompted, tracked), at)
         (tracked if at else prompted)[at] = model.remember(encoded, found)
         assert found.trimap is not None, "nano makes trimaps"
-        small = AlphaMemory.begin(image, found.alpha)
-        flow = estimate_flow(small[PICTURE], planes[-1][0], quick=True) if at else None
-        planes.append([small[PICTURE], reduced(found.alpha), reduced(found.trimap), reduced(true)])
-        planes[-1].append(np.zeros((*small[ALPHAS].shape[1:], 2)) if flow is None else flow)
-    picture, own, trimap, truth, flows = (
-        torch.from_numpy(np.stack(each).astype(np.float32)) for each in zip(*planes, strict=True)
-    )
+        frames.append(SeenFrame.of(image, found.alpha, found.trimap))
+        truths.append(reduced(true))
+        logits = None
+        if found.carried[PRESENT].all():
+            logits = found.carried[LOGITS], found.carried[TRIMAP_LOGITS]
+        chances.append(chances_of(frames[-1].own, logits))
+    steps: list[AlphaStep] = []
+    plate = frames[0].begun()
+    whole = slice(0, truths[0].shape[0]), slice(0, truths[0].shape[1])
+    for last, frame in itertools.pairwise(frames):
+        steps.append(AlphaStep.of(frame, last.picture, plate, whole))
+        plate = steps[-1].plate.seen(frame.picture, frame.ground)
+    flows = [step.flow for step in steps]
+    grounds = [step.compared(frame, whole) for step, frame in zip(steps, frames[1:], strict=True)]
+
+    def stacked(planes: Sequence[NDArray[Any]]) -> Tensor:
+        found = torch.from_numpy(np.stack(planes).astype(np.float32))
+        return found.permute(0, 3, 1, 2) if found.ndim == 4 else found[:, None]
+
     return Shown(
-        picture.permute(0, 3, 1, 2) / 255,
-        own[:, None],
-        trimap[:, None],
-        truth[:, None],
-        flows.permute(0, 3, 1, 2),
+        stacked([frame.picture for frame in frames]) / 255,
+        stacked([frame.own for frame in frames]),
+        stacked([frame.trimap for frame in frames]),
+        stacked(truths),
+        stacked([np.zeros((*truths[0].shape, 2)), *flows]),
+        torch.from_numpy(np.stack([np.zeros((PLANES, *truths[0].shape)), *grounds])).float(),
+        torch.stack(chances),
     )
 
 
@@ -261,7 +281,13 @@ def follow_clip(memory: AlphaMemory, shown: Shown, cut: int = 0) -> Tensor:
             before = AlphaFrame(*(each.flip(-2) for each in parts))
         one = slice(at, at + 1)
         before = memory.blend(
-            shown.picture[one], shown.own[one], shown.trimap[one], shown.flow[one], before
+            shown.picture[one],
+            shown.own[one],
+            shown.trimap[one],
+            shown.flow[one],
+            shown.ground[one],
+            shown.chances[one],
+            before,
         )
         found.append(before.alpha)
     return torch.cat(found)

@@ -6,22 +6,29 @@ import pytest
 import torch
 
 import pullmatte as pm
+from pullmatte.data.novm.lessons import CategoryClips
 from pullmatte.models.classical.flow import estimate_flow
-from pullmatte.models.mam2.alpha_memory import (
+from pullmatte.models.mam2.alpha_frames import (
     ALPHAS,
+    GROUND,
     LONG_SIDE_PX,
     PICTURE,
-    AlphaMemory,
-    _means,
-    moved,
+    AlphaStep,
+    SeenFrame,
     reduced,
 )
+from pullmatte.models.mam2.alpha_memory import AlphaMemory, _means, chances_of, moved
 from pullmatte.models.mam2.config import MINIATURE
 from pullmatte.models.mam2.model import MAM2Model
 from pullmatte.models.mam2.options import MAM2Options
 from pullmatte.models.protocol import Memories
 from pullmatte.prompts import Prompt, Trimap
-from pullmatte.train.nano_alphas import with_alpha_memory
+from pullmatte.train.nano_alphas import (
+    clip_errors,
+    follow_clip,
+    matted_clip,
+    with_alpha_memory,
+)
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +57,10 @@ def disc(x: float, radius: float = 32, height: int = 120, width: int = 160) -> n
     return ((radius - away) / 3 + 0.5).clip(0, 1).astype(np.float32)
 
 
-def run(memory: AlphaMemory, images, alphas) -> np.ndarray:
+def run(memory: AlphaMemory, images, alphas, logits=None) -> np.ndarray:
     kept, found = memory.begin(images[0], alphas[0]), [alphas[0]]
     for image, alpha in zip(images[1:], alphas[1:], strict=True):
-        alpha, kept = memory.follow(image, alpha, None, kept)
+        alpha, kept = memory.follow(image, alpha, None, kept, logits)
         found.append(alpha)
     return np.stack(found)
 
@@ -87,9 +94,10 @@ def test_flow_leads_back_to_where_the_picture_was() -> None:
 
 
 def test_shares_sum_to_one_and_begin_with_the_frames_own(fresh: AlphaMemory) -> None:
-    shares = fresh(torch.rand(2, 17, 24, 32))
+    shares, thought = fresh(torch.rand(2, 29, 24, 32))
+    assert thought.shape == (2, 1, 24, 32)
     assert torch.allclose(shares.sum(1), torch.ones(2, 24, 32), atol=1e-5)
-    assert (shares[:, 0] > 0.4).all()
+    assert (shares[:, 0] > 0.3).all()
 
 
 def test_what_is_remembered_has_the_stated_kinds_and_size(fresh: AlphaMemory) -> None:
@@ -98,10 +106,74 @@ def test_what_is_remembered_has_the_stated_kinds_and_size(fresh: AlphaMemory) ->
     _, later = fresh.follow(image, alpha, None, kept)
     for each in (kept, later):
         kinds = {name: (value.shape, value.dtype.name) for name, value in each.items()}
-        assert kinds == {PICTURE: ((60, 80, 3), "uint8"), ALPHAS: ((4, 60, 80), "float16")}
+        assert kinds == {
+            PICTURE: ((60, 80, 3), "uint8"),
+            GROUND: ((60, 80, 4), "uint8"),
+            ALPHAS: ((4, 60, 80), "float16"),
+        }
 
 
-def test_flicker_gets_less(shipped: AlphaMemory) -> None:
+def test_the_ground_that_an_object_leaves_is_remembered(fresh: AlphaMemory) -> None:
+    ground, inside = texture(4), texture(5)
+    alphas = [disc(40 + 7 * at) for at in range(10)]
+    images = [a[..., None] * inside + (1 - a[..., None]) * ground for a in alphas]
+    kept = fresh.begin(images[0], alphas[0])
+    for image, alpha in zip(images[1:-1], alphas[1:-1], strict=True):
+        _, kept = fresh.follow(image, alpha, None, kept)
+    for later in (
+        fresh.follow(images[-1], alphas[-1], None, kept)[1],
+        fresh.hold(images[-1], alphas[-1], None, kept),
+    ):
+        layer = np.asarray(later[GROUND])
+        known = layer[..., 3] > 0
+        # Where it began and where it is now.
+        assert known[reduced(alphas[0]) > 0.9].mean() > 0.95
+        assert 0.3 < known[reduced(alphas[-1]) > 0.9].mean() < 1
+        apart = layer[..., :3] / 255 - reduced(ground)
+        assert np.abs(apart[known]).mean() < 0.02
+    anew = np.asarray(fresh.begin(images[-1], alphas[-1])[GROUND])
+    assert not anew[reduced(alphas[-1]) > 0.9].any()
+
+
+def test_after_another_size_of_frame_it_begins_anew(fresh: AlphaMemory) -> None:
+    kept = fresh.begin(texture(2, 60, 80), disc(40, 16, 60, 80))
+    image, own = texture(2), disc(80)
+    alpha, later = fresh.follow(image, own, None, kept)
+    assert alpha is own
+    anew = fresh.begin(image, own)
+    assert all(np.array_equal(later[name], anew[name]) for name in anew)
+
+
+def test_chances_are_the_networks_or_follow_from_alpha() -> None:
+    own = reduced(disc(80))
+    mask, trimap = torch.full((1, 1, 8, 8), 2.0), torch.zeros(1, 3, 8, 8)
+    trimap[:, 2] = 5
+    inside, ground, whole = chances_of(own, (mask, trimap))
+    assert inside.shape == own.shape
+    assert float(inside.mean()) == pytest.approx(torch.tensor(2.0).sigmoid().item(), abs=1e-5)
+    assert float(ground.max()) < 0.01 < 0.98 < float(whole.min())
+    inside, ground, whole = chances_of(own, None)
+    assert np.array_equal(inside > 0, own > 0.5)
+    assert np.array_equal(ground > 0, own < 0.01)
+    assert np.array_equal(whole > 0, own > 0.99)
+    assert torch.equal(chances_of(own, (mask, None))[0], inside)
+
+
+def test_nanos_flicker_gets_less(shipped: AlphaMemory) -> None:
+    """Its own mattes of clips of other seeds than it learnt from."""
+    own = pm.load("nano", remember_alpha=False).model
+    source = CategoryClips([], size_px=288, frames=8, seed=1, categories=("bubble", "frost"))
+    errors = []
+    for number in range(3):
+        shown = matted_clip(own, source.clip(number))
+        with torch.inference_mode():
+            alpha = follow_clip(shipped, shown)
+        errors.append([float(clip_errors(each, shown.true)[1]) for each in (alpha, shown.own)])
+    found, before = np.mean(errors, axis=0)
+    assert found < 0.75 * before
+
+
+def test_what_is_seen_through_is_not_carried_off(shipped: AlphaMemory) -> None:
     """Smoke before a ground that moves: its alpha lets the ground through."""
     alpha = 0.5 * cv2.GaussianBlur(disc(80, 40), (0, 0), 8)
     wide = texture(3, width=260)
@@ -109,7 +181,10 @@ def test_flicker_gets_less(shipped: AlphaMemory) -> None:
     images = [0.85 * alpha[..., None] + (1 - alpha[..., None]) * ground for ground in grounds]
     leaks = [(ground.mean(2) - 0.5) * 0.4 * (alpha > 0.05) for ground in grounds]
     own = [(alpha + leak).clip(0, 1).astype(np.float32) for leak in leaks]
-    found = run(shipped, images, own)
+    # The network is sure of where smoke is and that it is nowhere whole.
+    there = torch.from_numpy(alpha)[None, None]
+    trimap = torch.cat([4 - 40 * there, 40 * there - 4, torch.full_like(there, -4)], dim=1)
+    found = run(shipped, images, own, (20 * there - 4, trimap))
 
     def flickers(planes) -> float:
         return float(np.sqrt((np.diff(planes[4:], axis=0) ** 2).mean()))
@@ -117,7 +192,7 @@ def test_flicker_gets_less(shipped: AlphaMemory) -> None:
     def wrong(planes) -> float:
         return float(np.abs(np.stack(planes) - alpha).mean())
 
-    assert flickers(found) < 0.75 * flickers(np.stack(own))
+    assert flickers(found) < 0.95 * flickers(np.stack(own))
     # The ground that is seen through it carries some of it off, but no further and further.
     assert wrong(found[8:]) < 1.2 * wrong(found[4:8])
     assert wrong(found) < 2 * wrong(own)
@@ -138,8 +213,17 @@ def test_what_moves_leaves_nothing_behind(shipped: AlphaMemory) -> None:
 def test_after_a_cut_the_new_alpha_stands(shipped: AlphaMemory) -> None:
     images, alphas = [texture(6)] * 4 + [texture(7)] * 2, [disc(40)] * 4 + [disc(115)] * 2
     found = run(shipped, images, alphas)
-    assert np.abs(found[4] - alphas[4]).mean() < 0.02
+    assert np.array_equal(found[4], alphas[4])
     assert np.abs(found[3] - alphas[3]).mean() < 0.002
+
+
+def test_a_cut_is_seen_and_a_fast_camera_is_none() -> None:
+    wide, nothing = texture(6, width=200), np.zeros((120, 160), np.float32)
+    first, panned, other = wide[:, :160], wide[:, 12:172], texture(7)
+    frames = [SeenFrame.of(each, nothing, None) for each in (first, panned, other)]
+    kept = frames[0].kept(frames[0].begun())
+    whole = slice(None), slice(None)
+    assert [AlphaStep.since(each, kept, whole).cut for each in frames] == [False, False, True]
 
 
 def test_whole_and_empty_places_stay_so(shipped: AlphaMemory) -> None:
@@ -184,12 +268,11 @@ CLICK = Prompt.of(points=(60, 40))
 
 
 def test_a_tracked_frame_looks_at_the_frame_before_it_alone(model: MAM2Model) -> None:
-    random = np.random.default_rng(0)
-    frames = [model.encode(random.random((90, 130, 3), np.float32)) for _ in range(4)]
+    frames = [model.encode(texture(8, 90, 140)[:, 2 * at : 130 + 2 * at]) for at in range(4)]
     first = model.predict(frames[0], CLICK)
     entry = model.remember(frames[0], first)
     assert np.asarray(entry[ALPHAS]).shape == (4, 45, 65)
-    assert {model.memory_spans[name] for name in (PICTURE, ALPHAS)} == {1}
+    assert {model.memory_spans[name] for name in (PICTURE, GROUND, ALPHAS)} == {1}
     off = MAM2Model(model.network, Copy(), MAM2Options(remember_alpha=False))
     near, plain = (m.track(frames[1], Memories({0: entry}), 1) for m in (model, off))
     assert not np.array_equal(near.alpha, plain.alpha)
@@ -200,7 +283,7 @@ def test_a_tracked_frame_looks_at_the_frame_before_it_alone(model: MAM2Model) ->
     back = model.track(frames[1], Memories({2: entry}, reverse=True), 1)
     assert not np.array_equal(back.alpha, back.trimap)
     kept = np.asarray(model.remember(frames[1], near)[ALPHAS], np.float32)
-    # On noise, what is added is blurred by being enlarged.
+    # What is added is blurred by being enlarged.
     assert np.abs(kept[0] - reduced(near.alpha)).mean() < 0.05
     assert np.abs(kept[1] - reduced(plain.alpha)).max() < 0.002
 
@@ -210,8 +293,10 @@ def test_what_is_said_on_a_frame_stands(model: MAM2Model) -> None:
     frames = [model.encode(random.random((90, 130, 3), np.float32)) for _ in range(2)]
     memories = Memories({0: model.remember(frames[0], model.predict(frames[0], CLICK))})
     off = MAM2Model(model.network, Copy(), MAM2Options(remember_alpha=False))
-    clicked = [m.track(frames[1], memories, 1, prompt=CLICK).alpha for m in (model, off)]
-    assert np.array_equal(*clicked)
+    clicked = [m.track(frames[1], memories, 1, prompt=CLICK) for m in (model, off)]
+    assert np.array_equal(clicked[0].alpha, clicked[1].alpha)
+    kept = model.remember(frames[1], clicked[0])
+    assert np.array_equal(kept[ALPHAS][0], kept[ALPHAS][1])
     given = np.full((90, 130), 0.5, np.float32)
     given[:, :40], given[:, 90:] = 0, 1
     found = model.track(frames[1], memories, 1, prompt=Prompt(trimap=Trimap(given)))

@@ -2,13 +2,14 @@
 
 A prompter and a matter see a frame by itself, so what they take of a ground that moves behind glass
 or smoke flickers. Here the previous alpha is offered twice, where it was and moved along with the
-picture, and for each place the network says how much of either to take. It works at half the size
-or less; what it changes there is added to the alpha of full size, which keeps its detail.
+picture, and beside them what the network makes of the frame, which it sees compared with the clean
+plate of its ground. For each place it says how much of each to take. It works at half the size or
+less; what it changes there is added to the alpha of full size, which keeps its detail.
 
 This is pullmatte's own; no paper has it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,22 +20,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pullmatte.models.classical.flow import estimate_flow
+from pullmatte.models.mam2 import clean_plate
+from pullmatte.models.mam2.alpha_frames import ALPHAS, PICTURE, AlphaStep, Bytes, Kept, SeenFrame
 from pullmatte.models.protocol import Image, Plane
 
-Kept = dict[str, NDArray[Any]]
-Bytes = NDArray[np.uint8]
-
-LONG_SIDE_PX = 320
-"""Of the pictures in which it works, at most."""
-PICTURE, ALPHAS = "picture", "alphas"
-"""Names of what is remembered of a frame: `h w 3` uint8, and `4 h w` float16: the alpha that came
-out, the frame's own, and by how much own alphas have changed of late, along with the picture and
-where they were."""
-_PLANES, _OFFERED = 17, 3
+_CHANCES = 3
+_PLANES, _OFFERED = 17 + clean_plate.PLANES + _CHANCES, 4
 _LATELY = 0.7
-# Of what one can see through the ground's motion is seen, and would carry alpha off with it.
-_LEAST_OWN = 0.15
 _RADIUS = 3
 _MOST_FLOW = 16.0
 _FLOW_SCALE, _CHANGE_SCALE = 1 / 8, 4.0
@@ -64,7 +56,7 @@ class AlphaFrame:
 class AlphaMemory(nn.Module):
     """Says for each place how much of the previous alpha to take."""
 
-    def __init__(self, width: int, inner: int = 48) -> None:
+    def __init__(self, width: int, inner: int = 64) -> None:
         """Build it.
 
         Args:
@@ -81,29 +73,44 @@ class AlphaMemory(nn.Module):
         self.from_quarter = nn.Conv2d(inner, inner, 1)
         self.from_half = nn.Conv2d(inner, width, 1)
         self.mix = nn.Conv2d(width, width, 3, padding=1)
-        self.shares = nn.Conv2d(width, _OFFERED, 1)
+        self.shares = nn.Conv2d(width, _OFFERED + 1, 1)
         nn.init.normal_(self.shares.weight, std=0.05)
         assert self.shares.bias is not None
         with torch.no_grad():
             # It begins with mostly the frame's own.
-            self.shares.bias.copy_(torch.tensor([1.0, 0.0, 0.0]))
+            self.shares.bias.copy_(torch.tensor([1.0, 0.0, 0.0, 0.0, 0.0]))
 
-    def forward(self, planes: Tensor) -> Tensor:
-        """Return shares of what is offered, `B 3 h w` that sum to 1, of `B 17 h w`."""
-        fine = F.relu(self.first(planes))
-        half = F.relu(self.halved(fine))
-        maps = F.relu(self.quartered(half))
-        maps = maps + F.relu(self.near(maps))
-        maps = maps + F.relu(self.wide(maps))
+    def forward(self, planes: Tensor) -> tuple[Tensor, Tensor]:
+        """Weigh what is offered.
+
+        Args:
+            planes: `B 29 h w`.
+
+        Returns:
+            Shares, `B 4 h w` that sum to 1, and what it thinks itself, `B 1 h w`: by how much its
+            logit differs from one that follows from the frame's own alpha.
+        """
+        fine = _bent(self.first(planes))
+        half = _bent(self.halved(fine))
+        maps = _bent(self.quartered(half))
+        maps = maps + _bent(self.near(maps))
+        maps = maps + _bent(self.wide(maps))
         whole = torch.cat([maps.mean((2, 3)), maps.amax((2, 3))], dim=1)
         maps = maps + self.whole(whole)[:, :, None, None]
-        half = F.relu(half + _grown(self.from_quarter(maps), half))
-        fine = F.relu(fine + _grown(self.from_half(half), fine))
-        logits: Tensor = self.shares(F.relu(self.mix(fine)))
-        return logits.softmax(1)
+        half = _bent(half + _grown(self.from_quarter(maps), half))
+        fine = _bent(fine + _grown(self.from_half(half), fine))
+        found = self.shares(_bent(self.mix(fine)))
+        return found[:, :_OFFERED].softmax(1), found[:, _OFFERED:]
 
     def blend(
-        self, picture: Tensor, own: Tensor, trimap: Tensor, flow: Tensor, before: AlphaFrame
+        self,
+        picture: Tensor,
+        own: Tensor,
+        trimap: Tensor,
+        flow: Tensor,
+        ground: Tensor,
+        chances: Tensor,
+        before: AlphaFrame,
     ) -> AlphaFrame:
         """Return this frame with the alpha that comes out.
 
@@ -112,6 +119,8 @@ class AlphaMemory(nn.Module):
             own: `B 1 h w`, the frame's own alpha.
             trimap: `B 1 h w` in [0, 1].
             flow: `B 2 h w`, where each place lies in the frame before, (dx, dy) in pixels.
+            ground: `B 9 h w`, as `compared` has it.
+            chances: `B 3 h w`, as `chances_of` has it.
             before: The frame before.
         """
         seen = torch.cat([before.picture, before.alpha, before.own, before.changes[:, :1]], dim=1)
@@ -136,27 +145,52 @@ class AlphaMemory(nn.Module):
             means[:, 2:] - own,
             picture - 0.5,
             changes * _CHANGE_SCALE,
+            ground,
+            chances,
         ]
-        shares = self(torch.cat(planes, dim=1))
-        taken = (shares * torch.cat([own, still, along], dim=1)).sum(1, keepdim=True)
-        alpha = _LEAST_OWN * own + (1 - _LEAST_OWN) * taken
+        shares, thought = self(torch.cat(planes, dim=1))
+        thought = torch.sigmoid(2 * thought + 4 * (own - 0.5))
+        alpha = (shares * torch.cat([own, still, along, thought], dim=1)).sum(1, keepdim=True)
         return AlphaFrame(picture, own, alpha, changes)
 
     @staticmethod
-    def begin(image: Image, alpha: Plane) -> Kept:
+    def begin(image: Image, alpha: Plane, trimap: Plane | None = None) -> Kept:
         """Return what the next frame looks at, if this one's alpha stands as it is.
 
         Args:
             image: `H W 3` in [0, 1].
             alpha: `H W` in [0, 1].
+            trimap: As for `follow`.
         """
-        small = reduced(alpha)
-        nothing = np.zeros_like(small)
-        return _kept(_bytes(image), [small, small, nothing, nothing])
+        seen = SeenFrame.of(image, alpha, trimap)
+        return seen.kept(seen.begun())
+
+    @staticmethod
+    def hold(image: Image, alpha: Plane, trimap: Plane | None, before: Mapping[str, Any]) -> Kept:
+        """Return what `begin` does, but keep the ground that was seen before.
+
+        Args:
+            image: `H W 3` in [0, 1].
+            alpha: `H W` in [0, 1], which stands as it is.
+            trimap: As for `follow`.
+            before: What this, `begin` or `follow` returned for the frame before.
+        """
+        seen = SeenFrame.of(image, alpha, trimap)
+        if np.shape(before[PICTURE]) != seen.picture.shape:
+            return AlphaMemory.begin(image, alpha, trimap)
+        step = AlphaStep.since(seen, before, (slice(None), slice(None)))
+        if step.cut:
+            return seen.kept(seen.begun())
+        return seen.kept(step.plate.seen(seen.picture, seen.ground))
 
     @torch.inference_mode()
     def follow(
-        self, image: Image, alpha: Plane, trimap: Plane | None, before: Mapping[str, Any]
+        self,
+        image: Image,
+        alpha: Plane,
+        trimap: Plane | None,
+        before: Mapping[str, Any],
+        logits: tuple[Tensor, Tensor | None] | None = None,
     ) -> tuple[Plane, Kept]:
         """Return a frame's alpha, and what the next frame looks at.
 
@@ -164,16 +198,18 @@ class AlphaMemory(nn.Module):
             image: `H W 3` in [0, 1].
             alpha: `H W` in [0, 1], the frame's own.
             trimap: `H W` in {0, 0.5, 1}; without one what isn't 0 or 1 in `alpha` is unknown.
-            before: What this or `begin` returned for the frame before.
+            before: What this, `begin` or `hold` returned for the frame before.
+            logits: Of the frame's mask and trimap; see `chances_of`.
         """
-        small, picture = reduced(alpha), _bytes(image)
-        shown, last = np.asarray(before[PICTURE]), np.asarray(before[ALPHAS])
+        seen = SeenFrame.of(image, alpha, trimap)
         # What isn't there has no alpha, whatever was; nor does another clip's frame count.
-        if not small.any() or shown.shape != picture.shape:
-            return alpha, self.begin(image, alpha)
-        part = _around((small > 0) | (last[0] > 0))
-        known = (alpha == 0) | (alpha == 1) if trimap is None else trimap != 0.5
-        unknown = 0.5 * reduced(1 - known.astype(np.float32))
+        if not seen.own.any() or np.shape(before[PICTURE]) != seen.picture.shape:
+            return alpha, self.hold(image, alpha, trimap, before)
+        last = np.asarray(before[ALPHAS])
+        part = _around((seen.own > 0) | (last[0] > 0))
+        step = AlphaStep.since(seen, before, part)
+        if step.cut:
+            return alpha, seen.kept(seen.begun())
         device = self.shares.weight.device
 
         def cut(*planes: NDArray[Any]) -> Tensor:
@@ -184,31 +220,40 @@ class AlphaMemory(nn.Module):
         def colours(pixels: Bytes) -> Tensor:
             return cut(*np.moveaxis(pixels, 2, 0)) / 255
 
-        then = AlphaFrame(colours(shown), cut(last[1]), cut(last[0]), cut(*last[2:]))
-        flow = np.moveaxis(estimate_flow(picture[part], shown[part], quick=True), 2, 0).copy()
         found = self.blend(
-            colours(picture),
-            cut(small),
-            cut(unknown),
-            torch.from_numpy(flow)[None].to(device),
-            then,
+            colours(seen.picture),
+            cut(seen.own),
+            cut(seen.trimap),
+            torch.from_numpy(np.moveaxis(step.flow, 2, 0).copy())[None].to(device),
+            torch.from_numpy(step.compared(seen, part))[None].to(device),
+            chances_of(seen.own, logits)[None, :, *part].to(device),
+            AlphaFrame(colours(step.shown), cut(last[1]), cut(last[0]), cut(*last[2:])),
         )
-        change, changes = np.zeros_like(small), np.zeros((2, *small.shape), np.float32)
-        change[part] = found.alpha[0, 0].cpu().numpy() - small[part]
+        change, changes = np.zeros_like(seen.own), np.zeros((2, *seen.own.shape), np.float32)
+        change[part] = found.alpha[0, 0].cpu().numpy() - seen.own[part]
         change[np.abs(change) < _LEAST_CHANGE] = 0
         changes[:, *part] = found.changes[0].cpu().numpy()
-        size = alpha.shape[::-1]
-        grown = cv2.resize(change, size, interpolation=cv2.INTER_LINEAR)
-        kept = _kept(picture, [(small + change).clip(0, 1), small, *changes])
+        grown = cv2.resize(change, alpha.shape[::-1], interpolation=cv2.INTER_LINEAR)
+        plate = step.plate.seen(seen.picture, seen.ground)
+        kept = seen.kept(plate, (seen.own + change).clip(0, 1), changes)
         return (alpha + grown).clip(0, 1).astype(np.float32), kept
 
 
-def reduced(plane: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Bring planes, `H W` or `H W C`, to the size at which alphas are compared."""
-    height, width = plane.shape[:2]
-    scale = min(0.5, LONG_SIDE_PX / max(height, width))
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    return np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), np.float32)
+def chances_of(own: Plane, logits: tuple[Tensor, Tensor | None] | None) -> Tensor:
+    """Return chances of being in the mask, surely ground, and surely object: `3 h w`.
+
+    Args:
+        own: `h w`, a frame's alpha, from which they are taken if nobody tells.
+        logits: `1 1 s s` and `1 3 s s`, of mask and trimap, over the whole frame.
+    """
+    mask, trimap = (None, None) if logits is None else logits
+    if mask is None or trimap is None:
+        said = np.stack([own > 0.5, own < 0.01, own > 0.99]).astype(np.float32)
+        return torch.from_numpy(said)
+    size = own.shape
+    inside = F.interpolate(mask.float(), size, mode="bilinear").sigmoid()[0]
+    kinds = F.interpolate(trimap.float().softmax(1), size, mode="bilinear")[0]
+    return torch.cat([inside, kinds[:1], kinds[2:]])
 
 
 def moved(planes: Tensor, flow: Tensor) -> Tensor:
@@ -223,16 +268,6 @@ def moved(planes: Tensor, flow: Tensor) -> Tensor:
     y = (rows + flow[:, 1]) / max(1, height - 1) * 2 - 1
     where = torch.stack([x, y], dim=-1)
     return F.grid_sample(planes, where, mode="bilinear", padding_mode="border", align_corners=True)
-
-
-def _kept(picture: Bytes, planes: Sequence[Plane]) -> Kept:
-    return {PICTURE: picture, ALPHAS: np.stack(planes).astype(np.float16)}
-
-
-def _bytes(image: Image) -> Bytes:
-    small = reduced(np.asarray(image, np.float32))
-    whole = np.rint(np.nan_to_num(small, nan=0.0).clip(0, 1) * 255)
-    return np.asarray(whole, np.uint8)
 
 
 def _around(there: NDArray[np.bool_]) -> tuple[slice, slice]:
@@ -259,6 +294,11 @@ def _means(planes: Tensor) -> Tensor:
         return torch.from_numpy(np.stack(found)).view_as(planes)
     framed = F.pad(planes, (_RADIUS, _RADIUS, _RADIUS, _RADIUS), mode="replicate")
     return F.avg_pool2d(F.avg_pool2d(framed, (side, 1), 1), (1, side), 1)
+
+
+def _bent(maps: Tensor) -> Tensor:
+    # Where plain rectifiers were tried, all of them came to stand still, in two trainings of three.
+    return F.leaky_relu(maps, 0.1)
 
 
 def _grown(maps: Tensor, like: Tensor) -> Tensor:

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from pullmatte.errors import PromptError, PullmatteError
-from pullmatte.models.mam2.alpha_memory import ALPHAS, PICTURE, AlphaMemory
+from pullmatte.models.mam2.alpha_frames import ALPHAS, GROUND, PICTURE
+from pullmatte.models.mam2.alpha_memory import AlphaMemory
 from pullmatte.models.mam2.mask_band import mask_band
 from pullmatte.models.mam2.memory import (
     FEATURES,
@@ -85,7 +86,8 @@ class MAM2Model:
         # Only prompted frames are asked, but what nobody looks at isn't kept of them either.
         spans |= {SEEN_THROUGH: 1} if self._tells_apart else {}
         spans |= {ONE_PIECE: 1} if self.options.keep_whole else {}
-        return MappingProxyType(spans | ({} if self._alphas is None else {PICTURE: 1, ALPHAS: 1}))
+        spans |= {} if self._alphas is None else dict.fromkeys((PICTURE, GROUND, ALPHAS), 1)
+        return MappingProxyType(spans)
 
     @property
     def _alphas(self) -> AlphaMemory | None:
@@ -182,7 +184,9 @@ class MAM2Model:
             entry[ONE_PIECE] = DeviceArray(torch.tensor([is_one_piece(known[LOGITS])]))
         if self._alphas is not None:
             followed = prediction.carried.get(ALPHAS)
-            entry |= followed or self._alphas.begin(encoded.image, prediction.alpha)
+            entry |= followed or self._alphas.begin(
+                encoded.image, prediction.alpha, prediction.trimap
+            )
         return entry
 
     @torch.inference_mode()
@@ -221,13 +225,17 @@ class MAM2Model:
             raise PromptError(f"frame {frame}: nothing is known of the object; prompt it first")
         found = self._prompter.track(encoded, selection, said, before, opacity)
         prediction = self._finish(encoded, found, opacity)
-        # What somebody has just said stands as it is.
-        last = _last(memories, frame) if said.is_empty else {}
+        last = _last(memories, frame)
         if self._alphas is None or ALPHAS not in last:
             return prediction
-        alpha, kept = self._alphas.follow(encoded.image, prediction.alpha, prediction.trimap, last)
-        carried = {**prediction.carried, ALPHAS: kept}
-        return replace(prediction, alpha=alpha, carried=carried)
+        seen = encoded.image, prediction.alpha, prediction.trimap, last
+        if said.is_empty:
+            logits = found.best_logits, found.trimap_logits
+            alpha, kept = self._alphas.follow(*seen, logits)
+        else:
+            # What somebody has just said stands as it is.
+            alpha, kept = prediction.alpha, self._alphas.hold(*seen)
+        return replace(prediction, alpha=alpha, carried={**prediction.carried, ALPHAS: kept})
 
     def _by_trimap(self, encoded: Encoded, prompt: Prompt) -> Prediction:
         """Matte a user's trimap; what is more foreground than not becomes the mask."""

@@ -30,6 +30,7 @@ from pullmatte.prompts import Box, Prompt, box_round
 
 _PREFIXES_KEPT = 32
 PRESENT, HARD, SQUARE_LOGITS = "present", "hard", "square_logits"
+TRIMAP_LOGITS = "trimap_logits"
 SEEN_THROUGH = "seen_through"
 ONE_PIECE = "one_piece"
 """Names of an entry's arrays, `1` bool: whether the object is one that can be seen through; whether
@@ -104,6 +105,7 @@ class Found:
             PRESENT: self.present,
             HARD: self.hard,
             SQUARE_LOGITS: self.square_logits,
+            TRIMAP_LOGITS: self.trimap_logits,
             SEEN_THROUGH: self.seen_through,
         }
 
