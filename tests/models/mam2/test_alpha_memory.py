@@ -233,6 +233,21 @@ def test_whole_and_empty_places_stay_so(shipped: AlphaMemory) -> None:
     assert (found[-1][cv2.dilate(alphas[0], np.ones((25, 25))) == 0] == 0).all()
 
 
+def test_far_from_all_that_is_there_nothing_appears(fresh: AlphaMemory) -> None:
+    """Whatever a network thinks, which here is opaque everywhere, and then nowhere."""
+    assert fresh.shares.bias is not None
+    images, alphas = [texture(8), texture(8)], [disc(80), disc(82)]
+    away = cv2.dilate(disc(81, 34), np.ones((25, 25))) == 0
+    within = disc(81, 14) == 1
+    for said in (40.0, -40.0):
+        with torch.no_grad():
+            fresh.shares.bias.copy_(torch.tensor([0.0, 0, 0, 40, said]))
+        found = run(fresh, images, alphas)[1]
+        assert np.abs(found - alphas[1]).max() > 0.2
+        assert not found[away].any()
+        assert (found[within] == 1).all()
+
+
 def test_where_nothing_is_nothing_is_done(fresh: AlphaMemory) -> None:
     image, nothing = texture(9), np.zeros((120, 160), np.float32)
     alpha, kept = fresh.follow(image, nothing, None, fresh.begin(image, nothing))

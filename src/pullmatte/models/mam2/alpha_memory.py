@@ -149,7 +149,10 @@ class AlphaMemory(nn.Module):
             chances,
         ]
         shares, thought = self(torch.cat(planes, dim=1))
-        thought = torch.sigmoid(2 * thought + 4 * (own - 0.5))
+        offered = own, still, along
+        low, high = _extremes(torch.stack(offered).amin(0), torch.stack(offered).amax(0))
+        # Far from all that is there nothing appears, and within what is whole nothing goes.
+        thought = torch.sigmoid(2 * thought + 4 * (own - 0.5)).clamp(low, high)
         alpha = (shares * torch.cat([own, still, along, thought], dim=1)).sum(1, keepdim=True)
         return AlphaFrame(picture, own, alpha, changes)
 
@@ -294,6 +297,15 @@ def _means(planes: Tensor) -> Tensor:
         return torch.from_numpy(np.stack(found)).view_as(planes)
     framed = F.pad(planes, (_RADIUS, _RADIUS, _RADIUS, _RADIUS), mode="replicate")
     return F.avg_pool2d(F.avg_pool2d(framed, (side, 1), 1), (1, side), 1)
+
+
+def _extremes(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the least of `low` and the greatest of `high` in the square round each place."""
+    both = torch.cat([-low, high], dim=1)
+    side = 2 * _RADIUS + 1
+    across = F.max_pool2d(both, (1, side), 1, (0, _RADIUS))
+    least, most = F.max_pool2d(across, (side, 1), 1, (_RADIUS, 0)).chunk(2, dim=1)
+    return -least, most
 
 
 def _bent(maps: Tensor) -> Tensor:
