@@ -248,6 +248,19 @@ def test_far_from_all_that_is_there_nothing_appears(fresh: AlphaMemory) -> None:
         assert (found[within] == 1).all()
 
 
+def test_where_a_frame_knows_of_nothing_what_was_there_goes(fresh: AlphaMemory) -> None:
+    assert fresh.shares.bias is not None
+    with torch.no_grad():
+        fresh.shares.bias.copy_(torch.tensor([0.0, 40, 0, 0, 0]))
+    both = np.maximum(disc(40, 20), disc(110, 20))
+    found = run(fresh, [texture(8)] * 8, [both] + [disc(40, 20)] * 7)
+    gone = disc(110, 12) == 1
+    left = [float(each[gone].mean()) for each in found]
+    assert left[1:4] == pytest.approx([0.7, 0.49, 0.343], abs=0.005)
+    assert left[-1] < 0.1
+    assert (found[-1][disc(40, 14) == 1] == 1).all()
+
+
 def test_where_nothing_is_nothing_is_done(fresh: AlphaMemory) -> None:
     image, nothing = texture(9), np.zeros((120, 160), np.float32)
     alpha, kept = fresh.follow(image, nothing, None, fresh.begin(image, nothing))

@@ -29,6 +29,8 @@ _PLANES, _OFFERED = 17 + clean_plate.PLANES + _CHANCES, 4
 _LATELY = 0.7
 _RADIUS = 3
 _MOST_FLOW = 16.0
+# Where a frame's own alpha knows of nothing, what was there goes within a few frames.
+_NOTHING, _OWN_OF_NOTHING = 0.01, 0.3
 _FLOW_SCALE, _CHANGE_SCALE = 1 / 8, 4.0
 _MARGIN_PX, _MULTIPLE_PX = 16, 8
 # Less than 8 bits can tell is no change: what is whole stays whole.
@@ -153,7 +155,10 @@ class AlphaMemory(nn.Module):
         low, high = _extremes(torch.stack(offered).amin(0), torch.stack(offered).amax(0))
         # Far from all that is there nothing appears, and within what is whole nothing goes.
         thought = torch.sigmoid(2 * thought + 4 * (own - 0.5)).clamp(low, high)
-        alpha = (shares * torch.cat([own, still, along, thought], dim=1)).sum(1, keepdim=True)
+        taken = (shares * torch.cat([*offered, thought], dim=1)).sum(1, keepdim=True)
+        _, nearby = _extremes(own, own)
+        own_share = _OWN_OF_NOTHING * (nearby < _NOTHING)
+        alpha = taken + own_share * (own - taken)
         return AlphaFrame(picture, own, alpha, changes)
 
     @staticmethod
