@@ -17,7 +17,7 @@ from pullmatte.models.mam2.alpha_frames import (
     SeenFrame,
     reduced,
 )
-from pullmatte.models.mam2.alpha_memory import AlphaMemory, _means, chances_of, moved
+from pullmatte.models.mam2.alpha_memory import AlphaMemory, _greatest, _means, chances_of, moved
 from pullmatte.models.mam2.config import MINIATURE
 from pullmatte.models.mam2.model import MAM2Model
 from pullmatte.models.mam2.options import MAM2Options
@@ -79,9 +79,10 @@ def test_planes_are_fetched_from_where_the_flow_says() -> None:
     assert torch.allclose(moved(planes, torch.zeros(1, 2, 3, 4)), planes)
 
 
-def test_means_are_the_same_with_and_without_a_gradient() -> None:
+def test_means_and_greatest_are_the_same_with_and_without_a_gradient() -> None:
     planes = torch.rand(2, 3, 20, 30, generator=torch.Generator().manual_seed(0))
     assert torch.allclose(_means(planes), _means(planes.clone().requires_grad_()), atol=1e-5)
+    assert torch.equal(_greatest(planes), _greatest(planes.clone().requires_grad_()))
 
 
 def test_flow_leads_back_to_where_the_picture_was() -> None:
