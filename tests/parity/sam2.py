@@ -56,7 +56,7 @@ def pair(seed: int = 5, config: MAM2Config = PLAIN) -> tuple[Sam2VideoModel, MAM
     random_weights(theirs, seed)
     positions = theirs.shared_image_embedding.positional_embedding
     theirs.prompt_encoder.shared_embedding.positional_embedding.copy_(positions)
-    theirs.mask_decoder.pred_obj_score_head.proj_out.bias += 0.4
+    theirs.mask_decoder.pred_obj_score_head.proj_out.bias += 0.5
     for mlp in theirs.mask_decoder.output_hypernetworks_mlps:
         mlp.proj_out.weight *= 0.1
     ours = MAM2Network(config).eval().requires_grad_(False)

@@ -84,11 +84,9 @@ def run(both: Any, frames: Any, *, reverse: bool = False) -> list[Any]:
 def test_twelve_frames_forward_equal_transformers(both: Any, kind: str) -> None:
     say(both, 0, SAID[kind])
     found = run(both, range(12))
-    # That anything is compared but nothing: with random weights, theirs loses the object on some
-    # frames, and on how many differs from one kind of processor to the next.
-    assert sum(float(each["score"]) > 0 for each in found) >= 4
+    assert sum(float(each["score"]) > 0 for each in found) >= 8
     inside = [float((each["logits"] > 0).float().mean()) for each in found]
-    assert sum(0.05 < share < 0.95 for share in inside) >= 4
+    assert sum(0.05 < share < 0.95 for share in inside) >= 8
 
 
 @pytest.mark.parametrize("kind", ["click", "mask"])
