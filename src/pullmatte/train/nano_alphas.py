@@ -35,7 +35,6 @@ from pullmatte.train.settings import LoopSettings
 
 _PART = "alpha_memory."
 _LEAST_ALPHA = 1 / 255
-_CUT = 0.05
 _MULTIPLE_PX = 8
 _TINY = 1e-7
 
@@ -154,10 +153,7 @@ class NanoAlphasRecipe:
         """
         device = self.network.device
         seen = [self._part(self._shown(clip), number).to(device) for clip, number in items]
-        found = [
-            follow_clip(self._memory, each, _cut_at(each, at))
-            for each, (_, at) in zip(seen, items, strict=True)
-        ]
+        found = [follow_clip(self._memory, each) for each in seen]
         terms = [clip_errors(alpha, each.true) for alpha, each in zip(found, seen, strict=True)]
         before = [clip_errors(each.own, each.true) for each in seen]
         mad, change = (torch.stack(each).mean() for each in zip(*terms, strict=True))
@@ -263,22 +259,17 @@ def matted_clip(model: MAM2Model, clip: MattingClip) -> Shown:
     )
 
 
-def follow_clip(memory: AlphaMemory, shown: Shown, cut: int = 0) -> Tensor:
+def follow_clip(memory: AlphaMemory, shown: Shown) -> Tensor:
     """Return what comes out of a clip, `T 1 h w`.
 
     Args:
         memory: It.
-        shown: The clip.
-        cut: On this frame what came before is turned upside down, as after a cut in an edited
-            film; 0 for nowhere.
+        shown: The clip, without a cut.
     """
     first = shown.own[:1]
     before = AlphaFrame(shown.picture[:1], first, first, first.new_zeros(1, 2, *first.shape[-2:]))
     found = [first]
     for at in range(1, len(shown.own)):
-        if at == cut:
-            parts = before.picture, before.own, before.alpha.detach(), before.changes
-            before = AlphaFrame(*(each.flip(-2) for each in parts))
         one = slice(at, at + 1)
         before = memory.blend(
             shown.picture[one],
@@ -305,12 +296,6 @@ def clip_errors(alpha: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
     changes = (alpha[1:] - alpha[:-1]) - (true[1:] - true[:-1])
     each = (changes.square().mean((1, 2, 3)) + _TINY).sqrt()
     return (alpha - true).abs().mean(), each.mean()
-
-
-def _cut_at(shown: Shown, number: int) -> int:
-    """Draw the frame of a cut; 0 for none."""
-    draw = numpy_generator(number, 1)
-    return int(draw.integers(1, len(shown.own))) if draw.random() < _CUT * len(shown.own) else 0
 
 
 def with_alpha_memory(network: MAM2Network, width: int = 12) -> MAM2Network:

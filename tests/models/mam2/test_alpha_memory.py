@@ -98,7 +98,7 @@ def test_shares_sum_to_one_and_begin_with_the_frames_own(fresh: AlphaMemory) -> 
     shares, thought = fresh(torch.rand(2, 29, 24, 32))
     assert thought.shape == (2, 1, 24, 32)
     assert torch.allclose(shares.sum(1), torch.ones(2, 24, 32), atol=1e-5)
-    assert (shares[:, 0] > 0.3).all()
+    assert (shares[:, 0] > 0.4).all()
 
 
 def test_what_is_remembered_has_the_stated_kinds_and_size(fresh: AlphaMemory) -> None:
@@ -193,7 +193,7 @@ def test_what_is_seen_through_is_not_carried_off(shipped: AlphaMemory) -> None:
     def wrong(planes) -> float:
         return float(np.abs(np.stack(planes) - alpha).mean())
 
-    assert flickers(found) < 0.95 * flickers(np.stack(own))
+    assert flickers(found) < 0.75 * flickers(np.stack(own))
     # The ground that is seen through it carries some of it off, but no further and further.
     assert wrong(found[8:]) < 1.2 * wrong(found[4:8])
     assert wrong(found) < 2 * wrong(own)
