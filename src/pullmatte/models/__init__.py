@@ -221,7 +221,7 @@ MODELS: dict[str, ModelSpec] = {
         matters=("mematte", "vitmatte", "classical"),
         devices=("cuda", "mps", "cpu"),
         files={
-            "model.safetensors": "8406e4cb73a3b73f17b4696303269f943d676b407177c23c8b12d1db122881c3",
+            "model.safetensors": "21b8efa298074ee3ef5883984f68314c6ac2682d096b59e47b68ab15d505c4f2",
         },
         size_bytes=19_950_000,
         fingerprint=("prompter.prompt_maps.first.weight", "matter.affine.weight"),
