@@ -193,7 +193,7 @@ def test_what_is_seen_through_is_not_carried_off(shipped: AlphaMemory) -> None:
     def wrong(planes) -> float:
         return float(np.abs(np.stack(planes) - alpha).mean())
 
-    assert flickers(found) < 0.95 * flickers(np.stack(own))
+    assert flickers(found) < 0.75 * flickers(np.stack(own))
     # The ground that is seen through it carries some of it off, but no further and further.
     assert wrong(found[8:]) < 1.2 * wrong(found[4:8])
     assert wrong(found) < 2 * wrong(own)
