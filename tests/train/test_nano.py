@@ -15,8 +15,9 @@ from pullmatte.data.moving_scenes import ClipScenes, ClipSettings
 from pullmatte.data.novm.lessons import CategoryClips
 from pullmatte.data.scenes import SceneSettings, SceneSource
 from pullmatte.errors import PullmatteError
+from pullmatte.models.mam2.model import MAM2Model
 from pullmatte.models.mam2.network import MAM2Network
-from pullmatte.models.nano.checkpoint import load_networks, save_networks
+from pullmatte.models.nano.checkpoint import load_networks, nano_options, save_networks
 from pullmatte.models.nano.config import sized
 from pullmatte.models.nano.matter_network import MatterConfig, MatterNetwork
 from pullmatte.train.nano import OF_MEMORY, NanoRecipe, NanoSettings, corrected, forward
@@ -45,7 +46,10 @@ from pullmatte.train.nano_judge import (
 from pullmatte.train.nano_matter import (
     NanoMatterRecipe,
     NanoMatterSettings,
+    NoMatter,
+    answer_on_scene,
     crops,
+    drawn_answer,
     drawn_trimap,
 )
 from pullmatte.train.nano_memory import (
@@ -85,8 +89,12 @@ def scenes(size: int = SIZE) -> SceneSource:
     return SceneSource(*art(), SceneSettings(size_px=size, absent_chance=0, scale=(0.4, 0.9)))
 
 
+def clips(size: int = SIZE) -> ClipScenes:
+    return ClipScenes(*art(), ClipSettings(frames=3, scenes=scenes(size).settings))
+
+
 def matter() -> MatterNetwork:
-    return MatterNetwork(MatterConfig(widths=(8, 8, 8), depths=(0, 1, 1)))
+    return MatterNetwork(MatterConfig(widths=(8,) * 5, depths=(0, 1, 1, 0, 1)))
 
 
 def falls(recipe: Recipe, steps: int, rate: float) -> float:
@@ -161,10 +169,49 @@ def test_memory_learns_to_track_a_clip() -> None:
     assert set(lacking) <= {"no_object_pointer", "occlusion_spatial_embedding_parameter"}
 
 
+def nano_network() -> MAM2Network:
+    network = with_see_through(MAM2Network(sized(SIZE)))
+    return network.eval()
+
+
 def test_matter_learns_two_scenes() -> None:
-    settings = NanoMatterSettings(crop_px=SIZE)
-    recipe = NanoMatterRecipe(matter(), MAM2Network(sized(SIZE)), scenes(96), settings)
+    settings = NanoMatterSettings(crop_px=SIZE, asked=0)
+    recipe = NanoMatterRecipe(matter(), nano_network(), scenes(96), clips(96), settings)
     assert falls(recipe, 25, 5e-3) < 0.8
+
+
+def test_matter_learns_from_what_it_is_told() -> None:
+    settings = NanoMatterSettings(crop_px=SIZE, asked=1, tracked=0.5)
+    network = with_shipped_answers()
+    recipe = NanoMatterRecipe(matter(), network, scenes(96), clips(96), settings)
+    items = [recipe.item(number) for number in range(8)]
+    told = [item for item in items if item.told.given.all()]
+    assert len(told) >= 4
+    for item in told:
+        assert item.told.fine.shape == (3, 20, SIZE // 4, SIZE // 4)
+        assert item.told.top.shape == (3, 128, SIZE // 32, SIZE // 32)
+        assert set(item.trimap.unique().tolist()) <= {0, 0.5, 1}
+    recipe.losses(items)["total"].backward()
+    gradient = recipe.network.told_fine.weight.grad
+    assert gradient is not None
+    assert gradient.abs().sum() > 0
+
+
+def test_answers_are_told_of_their_own_places() -> None:
+    sample = scenes(96).sample(3)
+    model = MAM2Model(with_shipped_answers(), NoMatter(), nano_options())
+    answer = answer_on_scene(model, sample, np.random.default_rng(0))
+    inside = torch.nn.functional.interpolate(answer.told.fine[:, :1], (96, 96), mode="bilinear")
+    apart = np.abs(inside[0, 0].numpy() - sample.alpha)
+    assert apart.mean() < 0.1
+    drawn = crops(answer, np.random.default_rng(1), 64, 4)
+    grown = torch.nn.functional.interpolate(drawn.told.fine[:, :1], (64, 64), mode="bilinear")
+    assert (grown - drawn.alpha).abs().mean() < 0.15
+
+
+def with_shipped_answers() -> MAM2Network:
+    """nano as it is shipped, at a small side."""
+    return start_nano("nano", 128)[0].eval()
 
 
 def test_exported_folder_holds_the_weights(tmp_path: Path) -> None:
@@ -188,10 +235,14 @@ def test_trimap_truth_is_known_only_where_a_whole_cell_is() -> None:
 
 def test_crops_look_where_it_is_unknown() -> None:
     sample = scenes(128).sample(1)
-    for image, trimap, alpha in crops(sample, np.random.default_rng(0), 64, 6):
-        assert image.shape == (64, 64, 3)
-        assert trimap.shape == alpha.shape == (64, 64)
-        assert (trimap == 0.5).any()
+    model = MAM2Model(nano_network(), NoMatter(), nano_options())
+    rng = np.random.default_rng(0)
+    answer = drawn_answer(answer_on_scene(model, sample, rng), sample.opacity, rng)
+    found = crops(answer, np.random.default_rng(0), 64, 6)
+    assert found.image.shape == (6, 3, 64, 64)
+    assert found.trimap.shape == found.alpha.shape == (6, 1, 64, 64)
+    assert (found.trimap == 0.5).flatten(1).any(1).all()
+    assert not found.told.given.any()
 
 
 def test_drawn_trimaps_hold_the_truth() -> None:
@@ -226,7 +277,6 @@ def test_a_start_afresh_keeps_the_trunk_alone() -> None:
 
 
 def see_through() -> SeeThroughRecipe:
-    clips = memory_clips()
     made = CategoryClips(art()[1], size_px=SIZE, frames=3, categories=("bubble", "fire"))
     sources = SeeThroughSources(made, made, clips)
     network = with_see_through(MAM2Network(sized(SIZE)))
@@ -265,14 +315,9 @@ def test_a_second_decoder_larger_than_the_first_is_refused() -> None:
 
 
 def memory() -> NanoMemoryRecipe:
-    clips = memory_clips()
     made = CategoryClips(art()[1], size_px=SIZE, frames=3, categories=("bubble", "fire"))
     network = with_light_tracking(with_see_through(MAM2Network(sized(SIZE))))
-    return NanoMemoryRecipe(network, matter(), made, clips, NanoMemorySettings(batch=1))
-
-
-def memory_clips() -> ClipScenes:
-    return ClipScenes(*art(), ClipSettings(frames=3, scenes=scenes().settings))
+    return NanoMemoryRecipe(network, matter(), made, clips(), NanoMemorySettings(batch=1))
 
 
 def test_memory_learns_alone() -> None:
@@ -302,7 +347,7 @@ def test_light_tracking_changes_nothing_on_stills_and_something_with_memories() 
 
 def test_corrected_frames_are_remembered_as_prompted_ones(monkeypatch) -> None:
     network = MAM2Network(sized(SIZE)).train()
-    frames = draw_clip_batch(memory_clips(), [3], NanoClipSettings().mixture, SIZE // 4)
+    frames = draw_clip_batch(clips(), [3], NanoClipSettings().mixture, SIZE // 4)
     asked: list[int] = []
     hard: list[bool] = []
     decode, remember = MAM2Network.decode, MAM2Network.memory

@@ -99,7 +99,7 @@ def _matter(settings: Any, art: Art, networks: Networks, size_px: int) -> Recipe
     categories = CategoryClips(art.backgrounds, size_px=SCENE_PX, seed=settings.seed)
     source = MixedSource([(fine_scenes(art, stills), 0.6), (categories, 0.4)], settings.seed)
     network, matter = networks
-    return NanoMatterRecipe(matter, network, source, settings)
+    return NanoMatterRecipe(matter, network, source, categories, settings)
 
 
 def _see_through(settings: Any, art: Art, networks: Networks, size_px: int) -> Recipe:

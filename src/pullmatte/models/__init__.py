@@ -221,7 +221,7 @@ MODELS: dict[str, ModelSpec] = {
         matters=("mematte", "vitmatte", "classical"),
         devices=("cuda", "mps", "cpu"),
         files={
-            "model.safetensors": "21b8efa298074ee3ef5883984f68314c6ac2682d096b59e47b68ab15d505c4f2",
+            "model.safetensors": "290936e9bbd318b93a2b03d7168b53ebeac02a05bf02ee5d1e6ad768f7b14faa",
         },
         size_bytes=19_950_000,
         fingerprint=("prompter.prompt_maps.first.weight", "matter.affine.weight"),

@@ -89,8 +89,17 @@ Kept = dict[Hashable, Plane]
 class KeepingMatter(TrimapMatter, Protocol):
     """A matter that needn't do again what a changed trimap leaves as it was."""
 
-    def matte_again(self, image: Image, trimap: Plane, kept: Kept | None) -> Plane:
-        """Return what `matte` does; `kept` is of the same image, used and added to."""
+    def matte_again(
+        self, image: Image, trimap: Plane, kept: Kept | None, told: Any = None
+    ) -> Plane:
+        """Return alpha as `matte` does.
+
+        Args:
+            image: As for `matte`, like the next.
+            trimap: See there.
+            kept: Of the same image, used and added to.
+            told: What its own model knows beside the trimap, if it knows anything.
+        """
         ...
 
 

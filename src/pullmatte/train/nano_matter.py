@@ -1,7 +1,10 @@
-"""nano's matter, trained on crops of composed scenes with trimaps of every make."""
+"""nano's matter, trained on crops of composed scenes with trimaps of every make.
+
+Most trimaps are nano's own, of a prompt or of a tracked frame; with them comes what nano tells.
+"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +14,26 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pullmatte.data.samples import MattingSample, SampleSource
+from pullmatte.data.samples import ClipSource, MattingClip, MattingSample, SampleSource
+from pullmatte.models.mam2.model import MAM2Model
 from pullmatte.models.mam2.network import MAM2Network
-from pullmatte.models.nano.checkpoint import save_networks
+from pullmatte.models.mam2.prompter import Encoded
+from pullmatte.models.mam2.told import Told
+from pullmatte.models.nano.checkpoint import nano_options, save_networks
 from pullmatte.models.nano.matter_network import MatterNetwork
+from pullmatte.models.protocol import Entry, Image, Memories, Plane, Prediction
+from pullmatte.prompts import Box, Mask, Point, Prompt
+from pullmatte.train.draws import numpy_generator
 from pullmatte.train.logs import side_by_side
 from pullmatte.train.losses import laplacian_loss
 from pullmatte.train.recipe import decayed_groups
 from pullmatte.train.settings import LoopSettings, ScheduleName
+from pullmatte.train.simulated_prompts import draw_box, draw_mask, draw_points
 
 Floats = NDArray[np.float32]
 _LAPLACIAN_WEIGHT = 0.5
+_BY_MASK, _BY_CLICKS = 0.1, 0.2
+_LEAST_ALPHA = 1 / 255
 _LEVELS = np.array([0, 0.5, 1], np.float32)
 
 
@@ -33,6 +45,8 @@ class NanoMatterSettings(LoopSettings):
         batch: Scenes in a step.
         crops: Cut from each scene.
         crop_px: Side of a crop, a multiple of 32.
+        asked: Share of the scenes whose trimap is nano's own answer.
+        tracked: Share of those that are the last frame of a clip.
     """
 
     batch: int = 4
@@ -45,6 +59,8 @@ class NanoMatterSettings(LoopSettings):
     average: float = 0.998
     crops: int = 3
     crop_px: int = 256
+    asked: float = 0.75
+    tracked: float = 0.4
 
 
 class NanoMatterRecipe:
@@ -65,18 +81,23 @@ class NanoMatterRecipe:
         network: MatterNetwork,
         prompter: MAM2Network,
         source: SampleSource,
+        clips: ClipSource,
         settings: NanoMatterSettings,
     ) -> None:
         """Take a network and the data.
 
         Args:
             network: The matter.
-            prompter: Is exported along with it.
+            prompter: Answers prompts, and is exported along with it.
             source: Of scenes, at least as large as a crop.
+            clips: Of as large frames.
             settings: What to do.
         """
         self.network, self.settings = network, settings
-        self._prompter, self._source = prompter, source
+        self._prompter, self._source, self._clips = prompter, source, clips
+        # It is asked for trimaps alone.
+        own = replace(nano_options(), remember_alpha=False)
+        self._asked = MAM2Model(prompter, NoMatter(), own)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Return AdamW's groups."""
@@ -85,20 +106,30 @@ class NanoMatterRecipe:
     def item(self, number: int) -> "MatterBatch":
         """Make the crops of one scene."""
         settings = self.settings
-        return draw_matter_batch(self._source, [number], settings.crop_px, settings.crops)
+        draw = numpy_generator(settings.seed, number)
+        asked, tracked = (draw.random() < share for share in (settings.asked, settings.tracked))
+        answer = None
+        if asked and tracked:
+            answer = answer_on_clip(self._asked, self._clips.clip(number))
+        if answer is None or not answer.leaves_something:
+            sample = self._source.sample(number)
+            answer = answer_on_scene(self._asked, sample, draw)
+            if not asked or not answer.leaves_something:
+                answer = drawn_answer(answer, sample.opacity, draw)
+        return crops(answer, draw, settings.crop_px, settings.crops)
 
     def losses(self, items: Sequence["MatterBatch"]) -> dict[str, Tensor]:
         """Return `matter_losses`."""
-        batch = MatterBatch(*(torch.cat(each) for each in zip(*map(_parts, items), strict=True)))
-        return matter_losses(self.network(batch.image, batch.trimap), batch)
+        batch = joined(items).to(next(self.network.parameters()).device)
+        return matter_losses(self.network(batch.image, batch.trimap, batch.told), batch)
 
     def panels(self) -> dict[str, Tensor]:
         """Return crops: picture, trimap, alpha and what is found; how far it's off."""
-        device = next(self.network.parameters()).device
-        image, trimap, alpha = (each.to(device) for each in _parts(self.item(1 << 30)))
-        found = self.network(image, trimap)
-        off = (found - alpha)[trimap == 0.5].abs().mean()
-        return {"crops": side_by_side(image, trimap, alpha, found), "off": off}
+        batch = self.item(1 << 30).to(next(self.network.parameters()).device)
+        found = self.network(batch.image, batch.trimap, batch.told)
+        off = (found - batch.alpha)[batch.trimap == 0.5].abs().mean()
+        panel = side_by_side(batch.image, batch.trimap, batch.alpha, found)
+        return {"crops": panel, "off": off}
 
     def export(self, weights: Mapping[str, Tensor], folder: Path) -> None:
         """Write nano's folder."""
@@ -114,11 +145,18 @@ class MatterBatch:
         image: `B 3 S S` in [0, 1].
         trimap: `B 1 S S` in {0, 0.5, 1}.
         alpha: `B 1 S S` in [0, 1].
+        told: What nano tells of them; nothing of crops whose trimap isn't its own.
     """
 
     image: Tensor
     trimap: Tensor
     alpha: Tensor
+    told: Told
+
+    def to(self, device: torch.device) -> "MatterBatch":
+        """Return the same on a device."""
+        image, trimap, alpha = (each.to(device) for each in _parts(self))
+        return MatterBatch(image, trimap, alpha, self.told.mapped(lambda each: each.to(device)))
 
 
 def drawn_trimap(alpha: Floats, opacity: str, rng: np.random.Generator) -> Floats:
@@ -156,49 +194,154 @@ def _coarse(classes: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.
     return np.asarray(grown.argmax(-1), np.int64)
 
 
-def crops(
-    sample: MattingSample, rng: np.random.Generator, size_px: int, count: int
-) -> list[tuple[Floats, Floats, Floats]]:
-    """Cut squares where a scene is unknown: images, trimaps and alphas.
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """A whole scene, with a trimap.
+
+    Attributes:
+        image: `H W 3` in [0, 1].
+        alpha: `H W`, the truth.
+        trimap: `H W` in {0, 0.5, 1}.
+        told: What nano tells of it.
+    """
+
+    image: Floats
+    alpha: Floats
+    trimap: Floats
+    told: Told
+
+    @property
+    def leaves_something(self) -> bool:
+        """Whether something is unknown."""
+        return bool((self.trimap == 0.5).any())
+
+
+class NoMatter:
+    """Leaves a trimap as it is, where nobody looks at alphas."""
+
+    def matte(self, image: Image, trimap: Plane) -> Plane:
+        """Return the trimap."""
+        return trimap.copy()
+
+
+def answer_on_scene(model: MAM2Model, sample: MattingSample, rng: np.random.Generator) -> Answer:
+    """Ask a model for the object of a scene.
 
     Args:
-        sample: At least so large.
+        model: It.
+        sample: The scene.
+        rng: What is said, and how.
+    """
+    encoded = model.encode(np.ascontiguousarray(sample.image, np.float32))
+    found = model.predict(encoded, _said(sample.alpha, rng))
+    answer = _answer(model, encoded, found, sample.image, sample.alpha)
+    assert answer is not None, "what is prompted is there"
+    return answer
+
+
+def answer_on_clip(model: MAM2Model, clip: MattingClip) -> Answer | None:
+    """Let a model track an object to the last frame of a clip; None if it tells nothing there.
+
+    Args:
+        model: It.
+        clip: On its first frame the object is said by a tight box.
+    """
+    prompted: dict[int, Entry] = {}
+    tracked: dict[int, Entry] = {}
+    box = _box(clip.alphas[0])
+    for at, image in enumerate(clip.images):
+        encoded = model.encode(np.ascontiguousarray(image, np.float32))
+        if at == 0:
+            found = model.predict(encoded, Prompt(box=box))
+        else:
+            found = model.track(encoded, Memories(prompted, tracked), at)
+        (tracked if at else prompted)[at] = model.remember(encoded, found)
+    return _answer(model, encoded, found, clip.images[-1], clip.alphas[-1])
+
+
+def drawn_answer(answer: Answer, opacity: str, rng: np.random.Generator) -> Answer:
+    """Change the trimap for one that is drawn from the truth, with which nothing is told.
+
+    What would have been told stays beside it, as norms look at all maps of a batch alike.
+
+    Args:
+        answer: A model's.
+        opacity: Of the object.
         rng: Where chance comes from.
-        size_px: Side of a crop.
+    """
+    told = replace(answer.told, given=torch.zeros_like(answer.told.given))
+    return replace(answer, trimap=drawn_trimap(answer.alpha, opacity, rng), told=told)
+
+
+def crops(answer: Answer, rng: np.random.Generator, size_px: int, count: int) -> MatterBatch:
+    """Cut squares where a scene is unknown.
+
+    Args:
+        answer: At least so large.
+        rng: Where chance comes from.
+        size_px: Side of a crop, a multiple of 32.
         count: How many.
     """
-    trimap = drawn_trimap(sample.alpha, sample.opacity, rng)
+    trimap, alpha = answer.trimap, answer.alpha
     unknown = np.flatnonzero(trimap == 0.5)
-    soft = np.flatnonzero((sample.alpha > 0.05) & (sample.alpha < 0.95) & (trimap == 0.5))
+    soft = np.flatnonzero((alpha > 0.05) & (alpha < 0.95) & (trimap == 0.5))
     found = []
     for _ in range(count):
-        places = soft if len(soft) and rng.random() < 0.7 else unknown
+        places = soft if len(soft) and rng.random() < 0.6 else unknown
         at = int(rng.choice(places)) if len(places) else int(rng.integers(trimap.size))
-        row, column = np.unravel_index(at, trimap.shape)
-        most = trimap.shape[0] - size_px
-        top, left = (
-            int(np.clip(centre - size_px // 2 + rng.integers(-size_px // 3, size_px // 3), 0, most))
-            for centre in (row, column)
-        )
+        edges = []
+        for centre, length in zip(np.unravel_index(at, trimap.shape), trimap.shape, strict=True):
+            start = int(centre) - size_px // 2 + int(rng.integers(-size_px // 3, size_px // 3))
+            edges.append(int(np.clip(start, 0, length - size_px)))
+        top, left = edges
         window = np.s_[top : top + size_px, left : left + size_px]
-        found.append((sample.image[window], trimap[window], sample.alpha[window]))
-    return found
+        x, y = (
+            (start / length, (start + size_px) / length)
+            for start, length in zip((left, top), trimap.shape[::-1], strict=True)
+        )
+        image, *planes = (
+            torch.from_numpy(each[window].copy()) for each in (answer.image, trimap, alpha)
+        )
+        told = answer.told.window(x, y, (size_px, size_px))
+        first, second = (each[None, None] for each in planes)
+        found.append(MatterBatch(image.permute(2, 0, 1)[None], first, second, told))
+    return joined(found)
 
 
-def draw_matter_batch(
-    source: SampleSource, numbers: Sequence[int], size_px: int, crops_per_scene: int = 3
-) -> MatterBatch:
-    """Make a batch of crops of some scenes."""
-    cut = []
-    for number in numbers:
-        rng = np.random.default_rng([number, 2])
-        cut += crops(source.sample(number), rng, size_px, crops_per_scene)
-    images, trimaps, alphas = (np.stack(each) for each in zip(*cut, strict=True))
-    return MatterBatch(
-        image=torch.from_numpy(images).permute(0, 3, 1, 2),
-        trimap=torch.from_numpy(trimaps)[:, None],
-        alpha=torch.from_numpy(alphas)[:, None],
-    )
+def joined(batches: Sequence[MatterBatch]) -> MatterBatch:
+    """Return several batches as one."""
+    image, trimap, alpha = (torch.cat(each) for each in zip(*map(_parts, batches), strict=True))
+    return MatterBatch(image, trimap, alpha, Told.joined([each.told for each in batches]))
+
+
+def _answer(
+    model: MAM2Model, encoded: Encoded, found: Prediction, image: Floats, alpha: Floats
+) -> Answer | None:
+    told = model.told(encoded, found)
+    if told is None or found.trimap is None:
+        return None
+    # What was made for inference can't be learnt through, nor can what is made of it.
+    return Answer(image, alpha, found.trimap, told.mapped(torch.Tensor.clone))
+
+
+def _said(alpha: Floats, rng: np.random.Generator) -> Prompt:
+    """Say an object: mostly by a box, else by clicks or a rough mask."""
+    chance = rng.random()
+    if chance < _BY_MASK and (alpha > 0.5).any():
+        return Prompt(mask=Mask(draw_mask(alpha, rng) > 0.5))
+    if chance < _BY_MASK + _BY_CLICKS:
+        places, _ = draw_points(alpha, rng, int(rng.integers(1, 11)))
+        return Prompt(points=tuple(Point(float(x), float(y), 1) for x, y in places))
+    corners, _ = draw_box(alpha, rng, 0.03)
+    (x0, y0), (x1, y1) = corners.tolist()
+    return Prompt(box=Box(x0, y0, x1, y1)) if x1 > x0 and y1 > y0 else Prompt()
+
+
+def _box(alpha: Floats) -> Box | None:
+    rows, columns = np.nonzero(alpha > _LEAST_ALPHA)
+    if not len(rows):
+        return None
+    return Box(*map(int, (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)))
 
 
 def matter_losses(found: Tensor, batch: MatterBatch) -> dict[str, Tensor]:

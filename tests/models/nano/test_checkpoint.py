@@ -66,3 +66,18 @@ def test_packaged_weights_carry_the_fingerprint_by_which_they_are_known() -> Non
         names = set(tensors.keys())
     assert spec.fingerprint
     assert set(spec.fingerprint) <= names
+
+
+def test_what_float16_cant_hold_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    matter = MatterNetwork()
+    variance = matter.up[1].norm.running_var
+    variance.fill_(1e6)
+    with pytest.raises(WeightsError, match=r"matter\.up\.1\.norm\.running_var"):
+        save_networks(MAM2Network(sized(64)), matter, tmp_path / "nano")
+    assert not (tmp_path / "nano").exists()
+
+
+def test_packaged_weights_are_finite() -> None:
+    network, matter = load_networks(Path(pullmatte.__file__).parent / "weights" / "nano")
+    for module in (network, matter):
+        assert all(value.isfinite().all() for value in module.state_dict().values())

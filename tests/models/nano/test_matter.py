@@ -5,17 +5,18 @@ import pytest
 import torch
 
 from pullmatte.errors import PullmatteError
+from pullmatte.models.mam2.told import Told
 from pullmatte.models.nano import matter as module
 from pullmatte.models.nano.matter import NanoMatter
 from pullmatte.models.nano.matter import windows as windows_of
-from pullmatte.models.nano.matter_network import MatterConfig, MatterNetwork
+from pullmatte.models.nano.matter_network import MatterConfig, MatterNetwork, folded
 from pullmatte.models.protocol import Kept
 
 
 @pytest.fixture(scope="module")
 def matter() -> NanoMatter:
     torch.manual_seed(0)
-    return NanoMatter(MatterNetwork(MatterConfig(widths=(8, 8, 8), depths=(0, 1, 1))))
+    return NanoMatter(MatterNetwork(MatterConfig(widths=(8,) * 5, depths=(0, 1, 1, 0, 1))))
 
 
 def photo(height: int = 70, width: int = 90) -> tuple[np.ndarray, np.ndarray]:
@@ -137,3 +138,112 @@ def test_no_more_windows_are_kept_than_agreed(
         trimap[25 + row, 25] = 1
         matter.matte_again(image, trimap, kept)
         assert len(kept) <= 2
+
+
+def told_of(matter: NanoMatter, inside: float) -> Told:
+    """What nano might tell: all in the mask, or nothing."""
+    config = matter.network.config
+    fine = torch.zeros(1, config.fine, 32, 32)
+    fine[:, 0] = inside
+    top = torch.randn(1, config.top, 8, 8, generator=torch.Generator().manual_seed(1))
+    return Told(fine, top, torch.ones(1, 1, 1, 1))
+
+
+@pytest.fixture(scope="module")
+def listening() -> NanoMatter:
+    torch.manual_seed(0)
+    network = MatterNetwork(MatterConfig(widths=(8,) * 5, depths=(0, 1, 1, 0, 1)))
+    torch.nn.init.normal_(network.affine.weight, std=0.1)
+    for part in (network.told_fine, network.told_top):
+        torch.nn.init.ones_(part.norm.weight)
+    torch.nn.init.normal_(network.told_fine.convolution.weight)
+    return NanoMatter(network)
+
+
+def test_a_fresh_matter_doesnt_listen_yet(matter: NanoMatter) -> None:
+    image, trimap = photo()
+    alone = matter.matte(image, trimap)
+    assert np.array_equal(matter.matte_again(image, trimap, None, told_of(matter, 1)), alone)
+
+
+def test_what_is_told_counts_in_the_unknown_alone(listening: NanoMatter) -> None:
+    image, trimap = photo(64, 96)
+    pixels = torch.from_numpy(image).permute(2, 0, 1)[None]
+    levels = torch.from_numpy(trimap)[None, None]
+    found = []
+    for inside in (0.0, 1.0):
+        told = told_of(listening, inside)
+        window = told.window((0, 1), (0, 1), (64, 96))
+        with torch.no_grad():
+            found.append(listening.network(pixels, levels, window)[0, 0].numpy())
+        found.append(listening.matte_again(image, trimap, None, told))
+    assert np.abs(found[2] - found[0])[trimap == 0.5].mean() > 1e-3
+    for alpha in found:
+        assert (alpha[trimap != 0.5] == trimap[trimap != 0.5]).all()
+        assert 0 <= alpha.min() < alpha.max() <= 1
+
+
+def test_what_isnt_given_doesnt_count(listening: NanoMatter) -> None:
+    image = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    trimap = torch.full((2, 1, 64, 64), 0.5)
+    one = told_of(listening, 1).window((0, 1), (0, 1), (64, 64))
+    silent = Told(one.fine, one.top, torch.zeros(1, 1, 1, 1))
+    with torch.no_grad():
+        both = listening.network(image, trimap, Told.joined([one, silent]))
+        alone = listening.network(image, trimap)
+    assert torch.allclose(both[1], alone[1], atol=1e-5)
+    assert not torch.allclose(both[0], alone[0], atol=1e-3)
+
+
+@pytest.mark.usefixtures("windows")
+def test_windows_of_which_something_else_is_told_are_worked_out_again(
+    listening: NanoMatter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, trimap = wide()
+    kept: Kept = {}
+    told = told_of(listening, 1)
+    first = listening.matte_again(image, trimap, kept, told)
+    changed = Told(told.fine.clone(), told.top, told.given)
+    changed.fine[:, 0, 14:18, 4:8] = 0
+    runs = []
+    refine = listening._folded.refine
+    monkeypatch.setattr(listening._folded, "refine", lambda *a: runs.append(1) or refine(*a))
+    assert np.array_equal(listening.matte_again(image, trimap, kept, told), first)
+    assert not runs
+    found = listening.matte_again(image, trimap, kept, changed)
+    again = len(runs)
+    fresh = listening.matte_again(image, trimap, None, changed)
+    assert 0 < again < len(runs) - again
+    assert np.array_equal(found, fresh)
+
+
+@pytest.mark.usefixtures("windows")
+def test_windows_hear_of_their_own_place(
+    listening: NanoMatter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, trimap = wide()
+    image = np.full((*trimap.shape, 3), 0.5, np.float32)
+    told = told_of(listening, 1)
+    told.fine[:, 0, :, :16] = 0
+    cut = listening.matte_again(image, trimap, None, told)
+    monkeypatch.setattr(module, "WINDOW_PX", 1000)
+    whole = listening.matte_again(image, trimap, None, told)
+    turned = listening.matte_again(image, trimap, None, told.mapped(lambda each: each.flip(-1)))
+    unknown = trimap == 0.5
+    assert np.abs(cut - whole)[unknown].mean() < 0.5 * np.abs(turned - whole)[unknown].mean()
+
+
+def test_folding_norms_changes_nothing(listening: NanoMatter) -> None:
+    network = listening.network
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        for part in network.modules():
+            if isinstance(part, torch.nn.BatchNorm2d):
+                part.running_mean.normal_(std=0.2)
+                part.running_var.uniform_(0.5, 2)
+    image = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    trimap = torch.full((1, 1, 64, 64), 0.5)
+    plain = folded(network)
+    assert not any(isinstance(part, torch.nn.BatchNorm2d) for part in plain.modules())
+    with torch.no_grad():
+        assert torch.allclose(plain(image, trimap), network(image, trimap), atol=1e-4)

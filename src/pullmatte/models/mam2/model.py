@@ -29,11 +29,13 @@ from pullmatte.models.mam2.prompter import (
     PRESENT,
     SEEN_THROUGH,
     SQUARE_LOGITS,
+    TRIMAP_LOGITS,
     Encoded,
     Found,
     Prompter,
 )
 from pullmatte.models.mam2.see_through import without_doubted_foreground
+from pullmatte.models.mam2.told import Told
 from pullmatte.models.protocol import (
     BoolMask,
     Entry,
@@ -151,6 +153,20 @@ class MAM2Model:
         return [self.predict(encoded, prompt, opacity=opacity) for prompt in prompts]
 
     @torch.inference_mode()
+    def told(self, encoded: Encoded, prediction: Prediction) -> Told | None:
+        """Return what the matter was told beside the trimap; None if the network made none.
+
+        Args:
+            encoded: The frame.
+            prediction: What was said of it, by this model.
+        """
+        known = prediction.carried
+        if known.get(TRIMAP_LOGITS) is None:
+            return None
+        mask = known[LOGITS] if known[SQUARE_LOGITS] is None else known[SQUARE_LOGITS]
+        return Told.of(encoded.features, mask, known[TRIMAP_LOGITS], known[SEEN_THROUGH])
+
+    @torch.inference_mode()
     def remember(self, encoded: Encoded, prediction: Prediction) -> Entry:
         """Return what other frames may need to know of this one.
 
@@ -242,7 +258,7 @@ class MAM2Model:
         prompt.check(encoded.square.width, encoded.square.height)
         assert prompt.trimap is not None, "its caller looked"
         trimap = prompt.trimap.array
-        alpha = self._matted(encoded, trimap)
+        alpha = self._matted(encoded, trimap, None)
         alpha = np.where(trimap == 0.5, alpha, trimap).astype(np.float32)
         return Prediction(alpha=alpha, mask=alpha > 0.5, trimap=trimap.copy())
 
@@ -271,15 +287,16 @@ class MAM2Model:
             trimap = np.where(trimap == 1, np.float32(0.5), trimap)
         return logits > 0, trimap
 
-    def _matted(self, encoded: Encoded, trimap: Plane) -> Plane:
+    def _matted(self, encoded: Encoded, trimap: Plane, told: Told | None) -> Plane:
         if isinstance(self.matter, KeepingMatter):
-            return self.matter.matte_again(encoded.image, trimap, encoded.kept)
+            return self.matter.matte_again(encoded.image, trimap, encoded.kept, told)
         return self.matter.matte(encoded.image, trimap)
 
     def _finish(self, encoded: Encoded, found: Found, opacity: Opacity) -> Prediction:
         mask, trimap = self._outline(encoded, found, opacity)
         unknown = bool((trimap == 0.5).any())
-        alpha = self._matted(encoded, trimap) if unknown else trimap.copy()
+        told = found.told(encoded.features)
+        alpha = self._matted(encoded, trimap, told) if unknown else trimap.copy()
         return Prediction(alpha=alpha, mask=mask, trimap=trimap, carried=found.carried())
 
 

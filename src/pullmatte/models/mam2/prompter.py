@@ -24,7 +24,8 @@ from pullmatte.models.mam2.pieces import without_stray_pieces
 from pullmatte.models.mam2.prompt_tensors import Square
 from pullmatte.models.mam2.sam2 import without_memory
 from pullmatte.models.mam2.see_through import surest_foreground
-from pullmatte.models.mam2.settling import settled
+from pullmatte.models.mam2.settling import moved_places
+from pullmatte.models.mam2.told import Told
 from pullmatte.models.protocol import BoolMask, Entry, Image, Kept, Opacity
 from pullmatte.prompts import Box, Prompt, box_round
 
@@ -44,10 +45,12 @@ class Fed:
     Attributes:
         logits: The mask's, `1 1 4h 4w`.
         trimap_logits: `1 3 4h 4w`, if they were decoded.
+        told_logits: `1 1 4h 4w`, the mask as a matter was told of it, if they were.
     """
 
     logits: Tensor
     trimap_logits: Tensor | None
+    told_logits: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +85,7 @@ class Found:
         hard: Whether its mask is remembered as 0 and 1: something was said on the frame.
         square_logits: `1 1 S S`, of a user's mask, which is known better than `mask_logits`.
         seen_through: Whether it is an object that one can see through.
+        told_logits: `1 1 4h 4w`, the mask as a matter is told of it, if not as it is.
     """
 
     mask_logits: Tensor
@@ -91,11 +95,23 @@ class Found:
     hard: bool
     square_logits: Tensor | None = None
     seen_through: bool = False
+    told_logits: Tensor | None = None
 
     @property
     def best_logits(self) -> Tensor:
         """The mask logits as finely as they are known."""
         return self.mask_logits if self.square_logits is None else self.square_logits
+
+    def told(self, features: Features) -> Told | None:
+        """Return what a matter may be told, if a trimap was decoded.
+
+        Args:
+            features: Of the frame.
+        """
+        if self.trimap_logits is None:
+            return None
+        mask = self.best_logits if self.told_logits is None else self.told_logits
+        return Told.of(features, mask, self.trimap_logits, self.seen_through)
 
     def carried(self) -> Mapping[str, Any]:
         """Return what is remembered of it."""
@@ -313,13 +329,17 @@ class Prompter:
         return fed
 
     def _settled(self, found: Found, fed: Fed | None) -> Found:
-        """Leave the trimap as it was where a click hardly moves it."""
+        """Leave the trimap, and what a matter is told, as it was where a click hardly moves it."""
         if not self.options.settle or fed is None:
             return found
-        if fed.trimap_logits is None or found.trimap_logits is None:
+        if fed.trimap_logits is None or fed.told_logits is None or found.trimap_logits is None:
             return found
-        kept = settled(found.trimap_logits, fed.trimap_logits, self.options.settle)
-        return replace(found, trimap_logits=kept)
+        moved = moved_places(found.trimap_logits, fed.trimap_logits, self.options.settle)
+        return replace(
+            found,
+            trimap_logits=torch.where(moved, found.trimap_logits, fed.trimap_logits),
+            told_logits=torch.where(moved, found.mask_logits, fed.told_logits),
+        )
 
     def _with_box(self, encoded: Encoded, prompt: Prompt) -> Prompt:
         """Add a box round enough clicks; an object reaches beyond those that are spread over it."""
@@ -334,7 +354,9 @@ class Prompter:
         """Keep what a prompt gave: the next is likely to be the same and one click more."""
         if len(encoded.fed) >= _PREFIXES_KEPT:
             del encoded.fed[next(iter(encoded.fed))]
-        encoded.fed[prompt] = Fed(held(found.mask_logits, found.present), found.trimap_logits)
+        told = found.mask_logits if found.told_logits is None else found.told_logits
+        logits = held(found.mask_logits, found.present)
+        encoded.fed[prompt] = Fed(logits, found.trimap_logits, told)
 
     def _decode(
         self,

@@ -10,8 +10,8 @@ from torch.nn import functional as F
 _REACH = 3  # cells round what moves, that move along
 
 
-def settled(trimap_logits: Tensor, before: Tensor, least: float) -> Tensor:
-    """Take a new trimap where it moves, and around, and the one before elsewhere.
+def moved_places(trimap_logits: Tensor, before: Tensor, least: float) -> Tensor:
+    """Say where a new trimap moves, and around.
 
     A contour that trembles by a cell isn't moved, unless it is by much.
 
@@ -22,7 +22,7 @@ def settled(trimap_logits: Tensor, before: Tensor, least: float) -> Tensor:
             that where it is for less than three by three cells.
 
     Returns:
-        `1 3 h w`, logits.
+        `1 1 h w` bool: elsewhere the one before stays.
     """
     alphas = []
     for logits in (trimap_logits, before):
@@ -31,5 +31,4 @@ def settled(trimap_logits: Tensor, before: Tensor, least: float) -> Tensor:
     change = (alphas[0] - alphas[1]).abs()
     broad = -F.max_pool2d(-(change > least).float(), 3, 1, 1)
     moved = torch.maximum(F.max_pool2d(broad, 3, 1, 1), (change > 3 * least).float())
-    grown = F.max_pool2d(moved, 2 * _REACH + 1, 1, _REACH) > 0
-    return torch.where(grown, trimap_logits, before)
+    return F.max_pool2d(moved, 2 * _REACH + 1, 1, _REACH) > 0

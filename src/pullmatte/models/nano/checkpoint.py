@@ -110,11 +110,17 @@ def save_networks(network: MAM2Network, matter: MatterNetwork, folder: Path) -> 
         network: The prompter.
         matter: The matter.
         folder: Made if it isn't there; its files are replaced one by one.
+
+    Raises:
+        WeightsError: If a number is beyond float16, or none; nothing is written then.
     """
     from safetensors.torch import save_file
 
-    folder.mkdir(parents=True, exist_ok=True)
     tensors = {**_named(network, PROMPTER), **_named(matter, MATTER)}
+    for name, value in tensors.items():
+        if not value.isfinite().all():
+            raise WeightsError(f"{name}: not all of it is finite in float16: train it otherwise")
+    folder.mkdir(parents=True, exist_ok=True)
     save_file(tensors, folder / f"{TENSORS}.part")
     # It writes for the owner alone; what is installed must be readable by all.
     (folder / f"{TENSORS}.part").chmod(0o644)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pullmatte.errors import PullmatteError
+from pullmatte.models.mam2.told import SAID, Told
 from pullmatte.models.mematte.model import part_of
 from pullmatte.models.nano.colour_hints import colour_hints
 from pullmatte.models.nano.local_fit import polished
@@ -43,15 +44,18 @@ class NanoMatter:
         """Work out the unknown pixels of a trimap; see `matte_again`."""
         return self.matte_again(image, trimap, None)
 
-    def matte_again(self, image: Image, trimap: Plane, kept: Kept | None) -> Plane:
+    def matte_again(
+        self, image: Image, trimap: Plane, kept: Kept | None, told: Told | None = None
+    ) -> Plane:
         """Work out the unknown pixels of a trimap, window by window.
 
         Args:
             image: `H W 3` float32 in [0, 1].
             trimap: `H W` float32 in {0, 0.5, 1}.
-            kept: What windows gave before, of the same image; it is added to. A window whose
-                trimap is the same isn't worked out again, which changes no result. None keeps
+            kept: What windows gave before, of the same image; it is added to. A window of which
+                the same is known isn't worked out again, which changes no result. None keeps
                 nothing.
+            told: What the prompter knows beside the trimap; None where that is a person's.
 
         Returns:
             `H W` float32 in [0, 1], equal to the trimap where that is known. Without unknown
@@ -64,7 +68,7 @@ class NanoMatter:
         unknown = trimap == 0.5
         total, weight = (np.zeros(trimap.shape, np.float32) for _ in range(2))
         for reach, window in windows(trimap, unknown):
-            found = self._kept(image, trimap, reach, window, kept)
+            found = self._kept(image, trimap, reach, window, kept, told)
             ramp = _ramp(found.shape, WINDOW_OVERLAP_PX)
             total[reach] += found * ramp
             weight[reach] += ramp
@@ -72,16 +76,25 @@ class NanoMatter:
         return alpha
 
     def _kept(
-        self, image: Image, trimap: Plane, reach: Part, window: Part, kept: Kept | None
+        self,
+        image: Image,
+        trimap: Plane,
+        reach: Part,
+        window: Part,
+        kept: Kept | None,
+        told: Told | None,
     ) -> Plane:
         """Return what a window gives within its reach."""
-        seen = np.ascontiguousarray(trimap[window])
         if kept is None:
-            return self._window(image[window], seen, _within(reach, window))
-        key = (_edges(reach), _edges(window), hashlib.blake2b(seen.tobytes()).digest())
+            return self._window(image, trimap, reach, window, told)
+        known = hashlib.blake2b(np.ascontiguousarray(trimap[window]).tobytes())
+        if told is not None:
+            said = _heard(told, window, trimap.shape).fine[:, :SAID]
+            known.update(said.cpu().numpy().tobytes())
+        key = (_edges(reach), _edges(window), known.digest())
         found = kept.pop(key, None)
         if found is None:
-            found = self._window(image[window], seen, _within(reach, window))
+            found = self._window(image, trimap, reach, window, told)
         # The newest are last.
         kept[key] = found
         while len(kept) > WINDOWS_KEPT:
@@ -89,24 +102,33 @@ class NanoMatter:
         return found
 
     @torch.inference_mode()
-    def _window(self, image: Image, trimap: Plane, reach: Part) -> Plane:
+    def _window(
+        self, image: Image, trimap: Plane, reach: Part, window: Part, told: Told | None
+    ) -> Plane:
         """Work out the unknown pixels of a window; its reach is returned."""
-        alpha: Plane = trimap.astype(np.float32, copy=True)
-        unknown = trimap == 0.5
+        seen = trimap[window]
+        alpha: Plane = seen.astype(np.float32, copy=True)
+        unknown = seen == 0.5
         whole = part_of(unknown, MARGIN_PX)
-        known = [level for level in (0.0, 1.0) if (trimap == level).any()]
-        if not all((trimap[whole] == level).any() for level in known):
-            whole = (slice(0, trimap.shape[0]), slice(0, trimap.shape[1]))
+        known = [level for level in (0.0, 1.0) if (seen == level).any()]
+        if not all((seen[whole] == level).any() for level in known):
+            whole = (slice(0, seen.shape[0]), slice(0, seen.shape[1]))
         unknown = unknown[whole]
-        picture, levels = self._tensors(image[whole], trimap[whole])
+        picture, levels = self._tensors(image[window][whole], seen[whole])
+        heard = None if told is None else _heard(told, _moved(whole, window), trimap.shape)
         # Of the whole part: colours far from a tile count in it, and tiles then agree.
         hints = colour_hints(picture, levels)
         total, weight = (np.zeros(picture.shape[-2:], np.float32) for _ in range(2))
         for rows, columns in _tiles(unknown, total.shape):
             part = (..., rows, columns)
-            seen = self._folded.refine(picture[part], levels[part], hints.part(rows, columns))
-            ramp = _ramp(seen.shape[-2:], OVERLAP_PX)
-            total[rows, columns] += seen[0, 0].cpu().numpy() * ramp
+            part_alpha = self._folded.refine(
+                picture[part],
+                levels[part],
+                hints.part(rows, columns),
+                None if heard is None else heard.part(rows, columns),
+            )
+            ramp = _ramp(part_alpha.shape[-2:], OVERLAP_PX)
+            total[rows, columns] += part_alpha[0, 0].cpu().numpy() * ramp
             weight[rows, columns] += ramp
         mixed = torch.from_numpy(total / np.maximum(weight, _TINY))[None, None].to(picture)
         found = polished(picture, levels, torch.where(levels == 0.5, mixed, levels))[0, 0]
@@ -118,7 +140,7 @@ class NanoMatter:
                 "weights"
             )
         alpha[whole][unknown] = made[unknown]
-        return alpha[reach].copy()
+        return alpha[_within(reach, window)].copy()
 
     def _tensors(self, image: Image, trimap: Plane) -> tuple[Tensor, Tensor]:
         """Return picture and trimap, padded to sides that the network takes."""
@@ -201,6 +223,25 @@ def _stretches(length: int) -> Iterator[slice]:
     for at in range(count):
         begin = min(at * (side - OVERLAP_PX), length - side)
         yield slice(begin, begin + side)
+
+
+def _moved(part: Part, window: Part) -> Part:
+    """Return a window's part as one of the picture."""
+    rows, columns = (
+        slice(each.start + outer.start, each.stop + outer.start)
+        for each, outer in zip(part, window, strict=True)
+    )
+    return rows, columns
+
+
+def _heard(told: Told, part: Part, shape: tuple[int, ...]) -> Told:
+    """Cut out what is told of a part of a picture of `shape`, filled up as `_tensors` does."""
+    edges, size = [], []
+    for cut, length in zip(part, shape, strict=True):
+        side = -(-(cut.stop - cut.start) // MULTIPLE_PX) * MULTIPLE_PX
+        edges.append((cut.start / length, (cut.start + side) / length))
+        size.append(side)
+    return told.window(edges[1], edges[0], (size[0], size[1]))
 
 
 def _ramp(shape: tuple[int, ...], overlap_px: int) -> Plane:
