@@ -221,7 +221,7 @@ MODELS: dict[str, ModelSpec] = {
         matters=("mematte", "vitmatte", "classical"),
         devices=("cuda", "mps", "cpu"),
         files={
-            "model.safetensors": "408d2bea7c50f444b185bb657b60e76a303645a8867023333e3eeb791ece22c6",
+            "model.safetensors": "290936e9bbd318b93a2b03d7168b53ebeac02a05bf02ee5d1e6ad768f7b14faa",
         },
         size_bytes=19_950_000,
         fingerprint=("prompter.prompt_maps.first.weight", "matter.affine.weight"),
