@@ -192,7 +192,7 @@ def test_matter_learns_from_what_it_is_told() -> None:
         assert item.told.top.shape == (3, 128, SIZE // 32, SIZE // 32)
         assert set(item.trimap.unique().tolist()) <= {0, 0.5, 1}
     recipe.losses(items)["total"].backward()
-    gradient = recipe.network.told_fine.weight.grad
+    gradient = recipe.network.told_fine.norm.weight.grad
     assert gradient is not None
     assert gradient.abs().sum() > 0
 
@@ -278,7 +278,7 @@ def test_a_start_afresh_keeps_the_trunk_alone() -> None:
 
 def see_through() -> SeeThroughRecipe:
     made = CategoryClips(art()[1], size_px=SIZE, frames=3, categories=("bubble", "fire"))
-    sources = SeeThroughSources(made, made, clips)
+    sources = SeeThroughSources(made, made, clips())
     network = with_see_through(MAM2Network(sized(SIZE)))
     return SeeThroughRecipe(network, matter(), sources, SeeThroughSettings(batch=1))
 

@@ -3,13 +3,17 @@
 import torch
 from torch import Tensor
 
-from pullmatte.models.mam2.settling import settled
+from pullmatte.models.mam2.settling import moved_places
 
 
 def logits(foreground: Tensor) -> Tensor:
     """Of chances of foreground, `h w`; the rest is background."""
     chances = torch.stack([1 - foreground, torch.full_like(foreground, 1e-6), foreground])
     return chances.clamp(min=1e-6).log()[None]
+
+
+def settled(after: Tensor, before: Tensor, least: float) -> Tensor:
+    return torch.where(moved_places(after, before, least), after, before)
 
 
 def test_where_nothing_moves_it_stays_to_the_bit() -> None:

@@ -103,11 +103,7 @@ class Found:
         return self.mask_logits if self.square_logits is None else self.square_logits
 
     def told(self, features: Features) -> Told | None:
-        """Return what a matter may be told, if a trimap was decoded.
-
-        Args:
-            features: Of the frame.
-        """
+        """Return what a matter is told of it beside the frame's maps, if a trimap was decoded."""
         if self.trimap_logits is None:
             return None
         mask = self.best_logits if self.told_logits is None else self.told_logits
