@@ -27,14 +27,12 @@ from pullmatte.models.mam2.prompter import PRESENT, TRIMAP_LOGITS
 from pullmatte.models.nano.checkpoint import nano_options, save_networks
 from pullmatte.models.nano.matter import NanoMatter
 from pullmatte.models.nano.matter_network import MatterNetwork
-from pullmatte.models.protocol import Entry, Memories
-from pullmatte.prompts import Box, Prompt
 from pullmatte.train.draws import numpy_generator
+from pullmatte.train.nano_tracking import tracked_frames
 from pullmatte.train.recipe import decayed_groups
 from pullmatte.train.settings import LoopSettings
 
 _PART = "alpha_memory."
-_LEAST_ALPHA = 1 / 255
 _MULTIPLE_PX = 8
 _TINY = 1e-7
 
@@ -214,20 +212,9 @@ def matted_clip(model: MAM2Model, clip: MattingClip) -> Shown:
     Returns:
         All its frames.
     """
-    rows, columns = np.nonzero(clip.alphas[0] > _LEAST_ALPHA)
-    box = None
-    if len(rows):
-        box = Box(*map(int, (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)))
-    prompted: dict[int, Entry] = {}
-    tracked: dict[int, Entry] = {}
     frames, truths, chances = [], [], []
-    for at, (image, true) in enumerate(zip(clip.images, clip.alphas, strict=True)):
-        encoded = model.encode(np.ascontiguousarray(image, np.float32))
-        if at == 0:
-            found = model.predict(encoded, Prompt(box=box))
-        else:
-            found = model.track(encoded, Memories(prompted, tracked), at)
-        (tracked if at else prompted)[at] = model.remember(encoded, found)
+    answers = zip(tracked_frames(model, clip), clip.images, clip.alphas, strict=True)
+    for (_, found), image, true in answers:
         assert found.trimap is not None, "nano makes trimaps"
         frames.append(SeenFrame.of(image, found.alpha, found.trimap))
         truths.append(reduced(true))

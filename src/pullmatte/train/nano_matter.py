@@ -21,11 +21,12 @@ from pullmatte.models.mam2.prompter import Encoded
 from pullmatte.models.mam2.told import Told
 from pullmatte.models.nano.checkpoint import nano_options, save_networks
 from pullmatte.models.nano.matter_network import MatterNetwork
-from pullmatte.models.protocol import Entry, Image, Memories, Plane, Prediction
+from pullmatte.models.protocol import Image, Plane, Prediction
 from pullmatte.prompts import Box, Mask, Point, Prompt
 from pullmatte.train.draws import numpy_generator
 from pullmatte.train.logs import side_by_side
 from pullmatte.train.losses import laplacian_loss
+from pullmatte.train.nano_tracking import tracked_frames
 from pullmatte.train.recipe import decayed_groups
 from pullmatte.train.settings import LoopSettings, ScheduleName
 from pullmatte.train.simulated_prompts import draw_box, draw_mask, draw_points
@@ -33,7 +34,6 @@ from pullmatte.train.simulated_prompts import draw_box, draw_mask, draw_points
 Floats = NDArray[np.float32]
 _LAPLACIAN_WEIGHT = 0.5
 _BY_MASK, _BY_CLICKS = 0.1, 0.2
-_LEAST_ALPHA = 1 / 255
 _LEVELS = np.array([0, 0.5, 1], np.float32)
 
 
@@ -244,18 +244,9 @@ def answer_on_clip(model: MAM2Model, clip: MattingClip) -> Answer | None:
 
     Args:
         model: It.
-        clip: On its first frame the object is said by a tight box.
+        clip: See `tracked_frames`.
     """
-    prompted: dict[int, Entry] = {}
-    tracked: dict[int, Entry] = {}
-    box = _box(clip.alphas[0])
-    for at, image in enumerate(clip.images):
-        encoded = model.encode(np.ascontiguousarray(image, np.float32))
-        if at == 0:
-            found = model.predict(encoded, Prompt(box=box))
-        else:
-            found = model.track(encoded, Memories(prompted, tracked), at)
-        (tracked if at else prompted)[at] = model.remember(encoded, found)
+    *_, (encoded, found) = tracked_frames(model, clip)
     return _answer(model, encoded, found, clip.images[-1], clip.alphas[-1])
 
 
@@ -335,13 +326,6 @@ def _said(alpha: Floats, rng: np.random.Generator) -> Prompt:
     corners, _ = draw_box(alpha, rng, 0.03)
     (x0, y0), (x1, y1) = corners.tolist()
     return Prompt(box=Box(x0, y0, x1, y1)) if x1 > x0 and y1 > y0 else Prompt()
-
-
-def _box(alpha: Floats) -> Box | None:
-    rows, columns = np.nonzero(alpha > _LEAST_ALPHA)
-    if not len(rows):
-        return None
-    return Box(*map(int, (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)))
 
 
 def matter_losses(found: Tensor, batch: MatterBatch) -> dict[str, Tensor]:

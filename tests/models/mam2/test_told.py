@@ -9,7 +9,10 @@ from pullmatte.models.mam2.told import SAID, Told
 
 def told(side: int = 32) -> Told:
     generator = torch.Generator().manual_seed(0)
-    draw = lambda *shape: torch.randn(*shape, generator=generator)  # noqa: E731
+
+    def draw(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator)
+
     frame = Features(draw(1, 8, side // 4, side // 4), draw(1, 2, 4, 4), draw(1, 3, side, side))
     return Told.of(frame, draw(1, 1, side, side), draw(1, 3, side, side), seen_through=True)
 
@@ -52,6 +55,19 @@ def test_a_window_shows_what_lies_there() -> None:
     part = whole.window((0, 1), (0, 1), (128, 128)).part(slice(64, 128), slice(32, 96))
     assert torch.allclose(part.fine, window.fine, atol=1e-5)
     assert part.top.shape[-2:] == (2, 2)
+
+
+def test_whatever_a_window_shows_is_among_its_cells() -> None:
+    whole = told()
+    x, y = (0.3, 0.7), (0.1, 0.45)
+    window, cells = whole.window(x, y, (32, 64)), whole.cells(x, y)
+    # Elsewhere nothing changes what it shows.
+    blank = whole.fine.clone()
+    blank[:, :SAID] = 9
+    blank[:, :SAID, 2:16, 8:24] = whole.fine[:, :SAID, 2:16, 8:24]
+    assert torch.equal(cells, whole.fine[:, :SAID, 2:16, 8:24])
+    again = Told(blank, whole.top, whole.given).window(x, y, (32, 64))
+    assert torch.equal(again.fine, window.fine)
 
 
 def test_beyond_the_picture_its_edge_repeats() -> None:

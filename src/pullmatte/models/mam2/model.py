@@ -29,6 +29,7 @@ from pullmatte.models.mam2.prompter import (
     PRESENT,
     SEEN_THROUGH,
     SQUARE_LOGITS,
+    TOLD_LOGITS,
     TRIMAP_LOGITS,
     Encoded,
     Found,
@@ -158,13 +159,9 @@ class MAM2Model:
 
         Args:
             encoded: The frame.
-            prediction: What was said of it, by this model.
+            prediction: What was said of it, by this model and a prompt without a trimap.
         """
-        known = prediction.carried
-        if known.get(TRIMAP_LOGITS) is None:
-            return None
-        mask = known[LOGITS] if known[SQUARE_LOGITS] is None else known[SQUARE_LOGITS]
-        return Told.of(encoded.features, mask, known[TRIMAP_LOGITS], known[SEEN_THROUGH])
+        return _told(encoded, prediction.carried)
 
     @torch.inference_mode()
     def remember(self, encoded: Encoded, prediction: Prediction) -> Entry:
@@ -295,9 +292,17 @@ class MAM2Model:
     def _finish(self, encoded: Encoded, found: Found, opacity: Opacity) -> Prediction:
         mask, trimap = self._outline(encoded, found, opacity)
         unknown = bool((trimap == 0.5).any())
-        told = found.told(encoded.features)
+        carried = found.carried()
+        told = _told(encoded, carried)
         alpha = self._matted(encoded, trimap, told) if unknown else trimap.copy()
-        return Prediction(alpha=alpha, mask=mask, trimap=trimap, carried=found.carried())
+        return Prediction(alpha=alpha, mask=mask, trimap=trimap, carried=carried)
+
+
+def _told(encoded: Encoded, known: Mapping[str, Any]) -> Told | None:
+    if known.get(TRIMAP_LOGITS) is None:
+        return None
+    seen_through = known[SEEN_THROUGH]
+    return Told.of(encoded.features, known[TOLD_LOGITS], known[TRIMAP_LOGITS], seen_through)
 
 
 def _last(memories: Memories, frame: int) -> Entry:

@@ -25,13 +25,12 @@ from pullmatte.models.mam2.prompt_tensors import Square
 from pullmatte.models.mam2.sam2 import without_memory
 from pullmatte.models.mam2.see_through import surest_foreground
 from pullmatte.models.mam2.settling import moved_places
-from pullmatte.models.mam2.told import Told
 from pullmatte.models.protocol import BoolMask, Entry, Image, Kept, Opacity
 from pullmatte.prompts import Box, Prompt, box_round
 
 _PREFIXES_KEPT = 32
 PRESENT, HARD, SQUARE_LOGITS = "present", "hard", "square_logits"
-TRIMAP_LOGITS = "trimap_logits"
+TRIMAP_LOGITS, TOLD_LOGITS = "trimap_logits", "told_logits"
 SEEN_THROUGH = "seen_through"
 ONE_PIECE = "one_piece"
 """Names of an entry's arrays, `1` bool: whether the object is one that can be seen through; whether
@@ -102,13 +101,6 @@ class Found:
         """The mask logits as finely as they are known."""
         return self.mask_logits if self.square_logits is None else self.square_logits
 
-    def told(self, features: Features) -> Told | None:
-        """Return what a matter is told of it beside the frame's maps, if a trimap was decoded."""
-        if self.trimap_logits is None:
-            return None
-        mask = self.best_logits if self.told_logits is None else self.told_logits
-        return Told.of(features, mask, self.trimap_logits, self.seen_through)
-
     def carried(self) -> Mapping[str, Any]:
         """Return what is remembered of it."""
         return {
@@ -119,6 +111,7 @@ class Found:
             SQUARE_LOGITS: self.square_logits,
             TRIMAP_LOGITS: self.trimap_logits,
             SEEN_THROUGH: self.seen_through,
+            TOLD_LOGITS: self.best_logits if self.told_logits is None else self.told_logits,
         }
 
 

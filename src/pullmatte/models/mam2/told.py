@@ -8,6 +8,7 @@ This is pullmatte's own; no paper has it.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import ceil, floor
 
 import torch
 from torch import Tensor
@@ -73,6 +74,19 @@ class Told:
             for maps, px in ((self.fine, FINE_PX), (self.top, TOP_PX))
         )
         return Told(fine, top, self.given)
+
+    def cells(self, x: Edges, y: Edges) -> Tensor:
+        """Return all that is said of the object where a window looks: `B SAID h w`.
+
+        Args:
+            x: As for `window`, like the next.
+            y: See there.
+        """
+        rows, columns = (
+            slice(max(0, floor(low * count) - 1), ceil(high * count) + 1)
+            for count, (low, high) in zip(self.fine.shape[-2:], (y, x), strict=True)
+        )
+        return self.fine[:, :SAID, rows, columns]
 
     def part(self, rows: slice, columns: slice) -> "Told":
         """Cut a part out of a window; its edges are multiples of `TOP_PX`."""

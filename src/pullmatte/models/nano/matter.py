@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pullmatte.errors import PullmatteError
-from pullmatte.models.mam2.told import SAID, Told
+from pullmatte.models.mam2.told import Edges, Told
 from pullmatte.models.mematte.model import part_of
 from pullmatte.models.nano.colour_hints import colour_hints
 from pullmatte.models.nano.local_fit import polished
@@ -89,8 +89,8 @@ class NanoMatter:
             return self._window(image, trimap, reach, window, told)
         known = hashlib.blake2b(np.ascontiguousarray(trimap[window]).tobytes())
         if told is not None:
-            said = _heard(told, window, trimap.shape).fine[:, :SAID]
-            known.update(said.cpu().numpy().tobytes())
+            x, y, _ = _shares(window, trimap.shape)
+            known.update(told.cells(x, y).cpu().numpy().tobytes())
         key = (_edges(reach), _edges(window), known.digest())
         found = kept.pop(key, None)
         if found is None:
@@ -115,7 +115,7 @@ class NanoMatter:
             whole = (slice(0, seen.shape[0]), slice(0, seen.shape[1]))
         unknown = unknown[whole]
         picture, levels = self._tensors(image[window][whole], seen[whole])
-        heard = None if told is None else _heard(told, _moved(whole, window), trimap.shape)
+        heard = None if told is None else told.window(*_shares(_moved(whole, window), trimap.shape))
         # Of the whole part: colours far from a tile count in it, and tiles then agree.
         hints = colour_hints(picture, levels)
         total, weight = (np.zeros(picture.shape[-2:], np.float32) for _ in range(2))
@@ -234,14 +234,17 @@ def _moved(part: Part, window: Part) -> Part:
     return rows, columns
 
 
-def _heard(told: Told, part: Part, shape: tuple[int, ...]) -> Told:
-    """Cut out what is told of a part of a picture of `shape`, filled up as `_tensors` does."""
+def _shares(part: Part, shape: tuple[int, ...]) -> tuple[Edges, Edges, tuple[int, int]]:
+    """Return a part's edges across and down in shares of a picture of `shape`, and its size.
+
+    It is filled up as `_tensors` does.
+    """
     edges, size = [], []
     for cut, length in zip(part, shape, strict=True):
         side = -(-(cut.stop - cut.start) // MULTIPLE_PX) * MULTIPLE_PX
         edges.append((cut.start / length, (cut.start + side) / length))
         size.append(side)
-    return told.window(edges[1], edges[0], (size[0], size[1]))
+    return edges[1], edges[0], (size[0], size[1])
 
 
 def _ramp(shape: tuple[int, ...], overlap_px: int) -> Plane:
