@@ -15,6 +15,7 @@ from pullmatte.data.moving_scenes import ClipScenes, ClipSettings
 from pullmatte.data.novm.lessons import CategoryClips
 from pullmatte.data.scenes import SceneSettings, SceneSource
 from pullmatte.errors import PullmatteError
+from pullmatte.models.mam2.alpha_frames import reduced
 from pullmatte.models.mam2.model import MAM2Model
 from pullmatte.models.mam2.network import MAM2Network
 from pullmatte.models.nano.checkpoint import load_networks, nano_options, save_networks
@@ -27,6 +28,7 @@ from pullmatte.train.nano_alphas import (
     Shown,
     clip_errors,
     follow_clip,
+    right_clip,
     with_alpha_memory,
 )
 from pullmatte.train.nano_batches import joined_batches, trimap_classes
@@ -446,6 +448,26 @@ def test_a_memory_of_alphas_learns_alone_to_flicker_less() -> None:
     moved = {name for name, value in before.items() if not torch.equal(value, after[name])}
     assert moved
     assert all(name.startswith("alpha_memory.") for name in moved)
+
+
+def test_some_clips_are_matted_rightly() -> None:
+    network, own = load_networks(Path(pullmatte.__file__).parent / "weights" / "nano")
+    source = CategoryClips(art()[1], size_px=96, frames=3, categories=("vehicles",))
+    clip = source.clip(0)
+    shown = right_clip(clip)
+    true = np.stack([reduced(alpha) for alpha in clip.alphas])
+    assert np.array_equal(shown.true[:, 0].numpy(), true)
+    assert torch.equal(shown.own, shown.true)
+    assert torch.equal(shown.chances[:, 1] > 0, shown.true[:, 0] < 0.01)
+    items = [(clip, number) for number in range(8)]
+    for share, learnt in ((1.0, False), (0.0, True)):
+        settings = NanoAlphasSettings(right=share, part=1)
+        recipe = NanoAlphasRecipe(network, own, source, settings)
+        found = recipe.losses(items[:1])
+        assert (float(found["own_mad"]) > 0) is learnt
+    some = NanoAlphasRecipe(network, own, source, NanoAlphasSettings(right=0.5, part=1))
+    right = [float(some.losses([item])["own_mad"]) == 0 for item in items]
+    assert 1 <= sum(right) <= 7
 
 
 def test_following_a_clip_is_what_the_model_does_frame_by_frame() -> None:

@@ -47,6 +47,8 @@ class NanoAlphasSettings(LoopSettings):
         width: Channels of the network at its full size.
         still_weight: Of how far alphas are from the truth, beside how far their changes are. A
             last quarter with little of it is worth more than a longer training with much.
+        right: Share of the clips whose mattes are right already, and are to be left alone. With
+            many of them it forgets how to mend others.
     """
 
     batch: int = 4
@@ -58,6 +60,7 @@ class NanoAlphasSettings(LoopSettings):
     part: float = 0.8
     width: int = 12
     still_weight: float = 0.15
+    right: float = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +153,7 @@ class NanoAlphasRecipe:
         ``own_mad`` and ``own_change`` of what goes in.
         """
         device = self.network.device
-        seen = [self._part(self._shown(clip), number).to(device) for clip, number in items]
+        seen = [self._part(self._shown(*item), item[1]).to(device) for item in items]
         found = [follow_clip(self._memory, each) for each in seen]
         terms = [clip_errors(alpha, each.true) for alpha, each in zip(found, seen, strict=True)]
         before = [clip_errors(each.own, each.true) for each in seen]
@@ -181,8 +184,10 @@ class NanoAlphasRecipe:
         assert memory is not None, "the constructor was given one"
         return memory
 
-    def _shown(self, clip: MattingClip) -> Shown:
-        """Let nano matte a clip by a box on its first frame."""
+    def _shown(self, clip: MattingClip, number: int) -> Shown:
+        """Let nano matte a clip by a box on its first frame, or take its truth."""
+        if numpy_generator(self.settings.seed, number, 1).random() < self.settings.right:
+            return right_clip(clip)
         training = self.network.training
         self.network.eval()
         shown = matted_clip(self._model, clip)
@@ -212,16 +217,30 @@ def matted_clip(model: MAM2Model, clip: MattingClip) -> Shown:
     Returns:
         All its frames.
     """
-    frames, truths, chances = [], [], []
-    answers = zip(tracked_frames(model, clip), clip.images, clip.alphas, strict=True)
-    for (_, found), image, true in answers:
+    frames, chances = [], []
+    answers = zip(tracked_frames(model, clip), clip.images, strict=True)
+    for (_, found), image in answers:
         assert found.trimap is not None, "nano makes trimaps"
         frames.append(SeenFrame.of(image, found.alpha, found.trimap))
-        truths.append(reduced(true))
         logits = None
         if found.carried[PRESENT].all():
             logits = found.carried[LOGITS], found.carried[TRIMAP_LOGITS]
         chances.append(chances_of(frames[-1].own, logits))
+    return _compared(frames, clip, chances)
+
+
+def right_clip(clip: MattingClip) -> Shown:
+    """Return a clip as one would see it of which every frame is matted rightly."""
+    frames = [
+        SeenFrame.of(image, alpha, None)
+        for image, alpha in zip(clip.images, clip.alphas, strict=True)
+    ]
+    return _compared(frames, clip, [chances_of(frame.own, None) for frame in frames])
+
+
+def _compared(frames: Sequence[SeenFrame], clip: MattingClip, chances: Sequence[Tensor]) -> Shown:
+    """Compare each frame with the one before and with the ground."""
+    truths = [reduced(alpha) for alpha in clip.alphas]
     steps: list[AlphaStep] = []
     plate = frames[0].begun()
     whole = slice(0, truths[0].shape[0]), slice(0, truths[0].shape[1])

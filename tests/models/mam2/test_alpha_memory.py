@@ -254,12 +254,35 @@ def test_where_a_frame_knows_of_nothing_what_was_there_goes(fresh: AlphaMemory) 
     with torch.no_grad():
         fresh.shares.bias.copy_(torch.tensor([0.0, 40, 0, 0, 0]))
     both = np.maximum(disc(40, 20), disc(110, 20))
-    found = run(fresh, [texture(8)] * 8, [both] + [disc(40, 20)] * 7)
+    unsure = torch.zeros(1, 1, 8, 8), torch.zeros(1, 3, 8, 8)
+    found = run(fresh, [texture(8)] * 8, [both] + [disc(40, 20)] * 7, unsure)
     gone = disc(110, 12) == 1
     left = [float(each[gone].mean()) for each in found]
     assert left[1:4] == pytest.approx([0.7, 0.49, 0.343], abs=0.005)
     assert left[-1] < 0.1
     assert (found[-1][disc(40, 14) == 1] == 1).all()
+
+
+def test_what_a_prompter_is_sure_of_stands(fresh: AlphaMemory) -> None:
+    assert fresh.shares.bias is not None
+    with torch.no_grad():
+        fresh.shares.bias.copy_(torch.tensor([0.0, 40, 0, 0, 0]))
+    image, alphas = texture(8), [disc(70), disc(90)]
+    kept = fresh.begin(image, alphas[0])
+    mask = torch.zeros(1, 1, 60, 80)
+    left, right = [], []
+    for logit in (5.0, 3.0, 1.0):
+        trimap = torch.zeros(1, 3, 60, 80)
+        # Of ground where it was, of the object where it is.
+        trimap[:, 0, :, :32], trimap[:, 2, :, 48:] = logit, logit
+        found, _ = fresh.follow(image, alphas[1], None, kept, (mask, trimap))
+        away = np.abs(found - alphas[1]).max(0)
+        left.append(float(away[42:56].max()))
+        right.append(float(away[104:118].max()))
+    # Its chances are 0.987, 0.909 and 0.576.
+    doubt = 1 - (20.0855 / 22.0855 - 0.9) / 0.08
+    assert left == pytest.approx([0, doubt, 1], abs=0.01)
+    assert right == pytest.approx([0, doubt, 1], abs=0.01)
 
 
 def test_where_nothing_is_nothing_is_done(fresh: AlphaMemory) -> None:

@@ -33,6 +33,8 @@ _MOST_FLOW = 16.0
 _LEAST_LAST = 0.2
 # Where a frame's own alpha knows of nothing, what was there goes within a few frames.
 _NOTHING, _OWN_OF_NOTHING = 0.01, 0.3
+# From doubt to so little of it that the frame's own alpha stands, which is hardly ever wrong then.
+_DOUBTED, _SURE = 0.9, 0.98
 _FLOW_SCALE, _CHANGE_SCALE = 1 / 8, 4.0
 _MARGIN_PX, _MULTIPLE_PX = 16, 8
 # Less than 8 bits can tell is no change: what is whole stays whole.
@@ -162,7 +164,9 @@ class AlphaMemory(nn.Module):
         taken = (shares * torch.cat([*offered, thought], dim=1)).sum(1, keepdim=True)
         last = torch.where((still - taken).abs() < (along - taken).abs(), still, along)
         taken = taken + _LEAST_LAST * (last - taken)
-        own_share = _OWN_OF_NOTHING * (nearby < _NOTHING)
+        sure = torch.maximum(chances[:, 1:2], chances[:, 2:])
+        stands = ((sure - _DOUBTED) / (_SURE - _DOUBTED)).clamp(0, 1)
+        own_share = torch.maximum(stands, _OWN_OF_NOTHING * (nearby < _NOTHING))
         alpha = taken + own_share * (own - taken)
         return AlphaFrame(picture, own, alpha, changes)
 
