@@ -238,7 +238,7 @@ def right_clip(clip: MattingClip) -> Shown:
     return _compared(frames, clip, [chances_of(frame.own, None) for frame in frames])
 
 
-def _compared(frames: Sequence[SeenFrame], clip: MattingClip, chances: Sequence[Tensor]) -> Shown:
+def _compared(frames: Sequence[SeenFrame], clip: MattingClip, chances: list[Tensor]) -> Shown:
     """Compare each frame with the one before and with the ground."""
     truths = [reduced(alpha) for alpha in clip.alphas]
     steps: list[AlphaStep] = []
