@@ -221,7 +221,7 @@ MODELS: dict[str, ModelSpec] = {
         matters=("mematte", "vitmatte", "classical"),
         devices=("cuda", "mps", "cpu"),
         files={
-            "model.safetensors": "290936e9bbd318b93a2b03d7168b53ebeac02a05bf02ee5d1e6ad768f7b14faa",
+            "model.safetensors": "fcbdaf4a4693ff50e897f5d0b2729b329e00174741c910c3fbdaeb8736ddc565",
         },
         size_bytes=19_950_000,
         fingerprint=("prompter.prompt_maps.first.weight", "matter.affine.weight"),

@@ -263,6 +263,20 @@ def test_where_a_frame_knows_of_nothing_what_was_there_goes(fresh: AlphaMemory) 
     assert (found[-1][disc(40, 14) == 1] == 1).all()
 
 
+def test_where_all_that_is_offered_is_alike_nothing_changes(fresh: AlphaMemory) -> None:
+    assert fresh.shares.bias is not None
+    image, soft = texture(8), 0.6 * cv2.GaussianBlur(disc(80), (0, 0), 6)
+    mask, unsure = torch.zeros(1, 1, 8, 8), torch.zeros(1, 3, 8, 8)
+    for said in (40.0, -40.0):
+        with torch.no_grad():
+            fresh.shares.bias.copy_(torch.tensor([0.0, 0, 0, 40, said]))
+        found = run(fresh, [image] * 3, [soft] * 3, (mask, unsure))
+        assert np.abs(found - soft).max() < 1e-3
+        # An alpha that differs by a tenth is changed by as much at most, and a fifth less.
+        other = run(fresh, [image] * 2, [soft, 0.9 * soft], (mask, unsure))[1] - 0.9 * soft
+        assert 0.02 < np.abs(other).max() < 0.061
+
+
 def test_what_a_prompter_is_sure_of_stands(fresh: AlphaMemory) -> None:
     assert fresh.shares.bias is not None
     with torch.no_grad():

@@ -158,9 +158,12 @@ class AlphaMemory(nn.Module):
         offered = own, still, along
         together = torch.cat(offered, dim=1)
         least, most = together.amin(1, keepdim=True), together.amax(1, keepdim=True)
-        low, high, nearby = _greatest(torch.cat([-least, most, own], dim=1)).chunk(3, dim=1)
-        # Far from all that is there nothing appears, and within what is whole nothing goes.
-        thought = torch.sigmoid(2 * thought + 4 * (own - 0.5)).clamp(-low, high)
+        spread = torch.cat([-least, most, own, most - least], dim=1)
+        low, high, nearby, apart_by = _greatest(spread).chunk(4, dim=1)
+        # Far from all that is there nothing appears, and within what is whole nothing goes. Where
+        # all that is offered is alike there is nothing to mend.
+        thought = torch.sigmoid(2 * thought + 4 * (own - 0.5))
+        thought = thought.clamp(-low, high).clamp(own - apart_by, own + apart_by)
         taken = (shares * torch.cat([*offered, thought], dim=1)).sum(1, keepdim=True)
         last = torch.where((still - taken).abs() < (along - taken).abs(), still, along)
         taken = taken + _LEAST_LAST * (last - taken)
