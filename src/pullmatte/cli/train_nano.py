@@ -22,6 +22,7 @@ from pullmatte.cli.train_verbs import (
 )
 from pullmatte.data.art_pool import Art, fine_scenes, moving_scenes, of_opacity, read_art, scenes
 from pullmatte.data.moving_scenes import ClipSettings
+from pullmatte.data.novm.categories import CATEGORIES
 from pullmatte.data.novm.lessons import SOLID, THROUGH, CategoryClips
 from pullmatte.data.scenes import SceneSettings, SceneSource
 from pullmatte.train.nano import NanoRecipe, NanoSettings
@@ -68,6 +69,8 @@ Afresh = Annotated[
     bool,
     typer.Option("--afresh", help="Of what is trained here keep only the trunk, else nothing."),
 ]
+# Grass and leaves need the most practice.
+_OF_MATTER = (*CATEGORIES, *["plant"] * 4)
 _LONG = 10
 """Frames of the clips in which alphas are remembered."""
 
@@ -96,8 +99,9 @@ def _matter(settings: Any, art: Art, networks: Networks, size_px: int) -> Recipe
         defocus_chance=0.5,
         harm=0.3,
     )
-    categories = CategoryClips(art.backgrounds, size_px=SCENE_PX, seed=settings.seed)
-    source = MixedSource([(fine_scenes(art, stills), 0.6), (categories, 0.4)], settings.seed)
+    seed = settings.seed
+    categories = CategoryClips(art.backgrounds, size_px=SCENE_PX, seed=seed, categories=_OF_MATTER)
+    source = MixedSource([(fine_scenes(art, stills), 0.6), (categories, 0.4)], seed)
     network, matter = networks
     return NanoMatterRecipe(matter, network, source, categories, settings)
 
