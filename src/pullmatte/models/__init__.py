@@ -221,7 +221,7 @@ MODELS: dict[str, ModelSpec] = {
         matters=("mematte", "vitmatte", "classical"),
         devices=("cuda", "mps", "cpu"),
         files={
-            "model.safetensors": "fcbdaf4a4693ff50e897f5d0b2729b329e00174741c910c3fbdaeb8736ddc565",
+            "model.safetensors": "4b7ef878d5f6445d470b68f42c2d2190af1500c52e1c2c62e762e6c275de046c",
         },
         size_bytes=19_950_000,
         fingerprint=("prompter.prompt_maps.first.weight", "matter.affine.weight"),
