@@ -277,7 +277,7 @@ def follow_clip(memory: AlphaMemory, shown: Shown) -> Tensor:
     found = [first]
     for at in range(1, len(shown.own)):
         one = slice(at, at + 1)
-        before = memory.blend(
+        before, _ = memory.blend(
             shown.picture[one],
             shown.own[one],
             shown.trimap[one],

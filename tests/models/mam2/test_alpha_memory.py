@@ -10,6 +10,7 @@ from pullmatte.data.novm.lessons import CategoryClips
 from pullmatte.models.classical.flow import estimate_flow
 from pullmatte.models.mam2.alpha_frames import (
     ALPHAS,
+    DETAIL,
     GROUND,
     LONG_SIDE_PX,
     PICTURE,
@@ -111,7 +112,33 @@ def test_what_is_remembered_has_the_stated_kinds_and_size(fresh: AlphaMemory) ->
             PICTURE: ((60, 80, 3), "uint8"),
             GROUND: ((60, 80, 4), "uint8"),
             ALPHAS: ((4, 60, 80), "float16"),
+            DETAIL: ((120, 160), "float16"),
         }
+
+
+def test_detail_stays_where_the_alpha_stays(fresh: AlphaMemory) -> None:
+    """Stripes that are finer than what it sees come and go."""
+    assert fresh.shares.bias is not None
+    image = texture(2)
+    with torch.no_grad():
+        fresh.shares.weight.zero_()
+
+    def left_of_flicker(depth: float, own: float, still: float, along: float) -> float:
+        """Return how much of it is left of stripes so deep, with such shares' logits."""
+        fine = depth * np.kron(reduced(disc(80)), np.float32([[1, -1], [1, -1]]))
+        alphas = [0.5 + fine, 0.5 - fine] * 4
+        assert np.abs(reduced(alphas[0]) - reduced(alphas[1])).max() < 1e-6
+        with torch.no_grad():
+            fresh.shares.bias.copy_(torch.tensor([own, still, along, 0, 0]))
+        found = run(fresh, [image] * 8, alphas)
+        return float(np.abs(np.diff(found, axis=0)[-3:]).max() / np.abs(2 * fine).max())
+
+    assert left_of_flicker(0.02, 0, 40, 0) < 0.1
+    # A fifth of the previous alpha counts in any case, wherever it comes from.
+    assert left_of_flicker(0.02, 40, 0, 0) == pytest.approx(0.8 / 1.2, abs=0.02)
+    assert left_of_flicker(0.02, 0, 0, 40) == pytest.approx(0.8 / 1.2, abs=0.02)
+    # Deep ones are another leaf.
+    assert left_of_flicker(0.4, 0, 40, 0) > 0.9
 
 
 def test_the_ground_that_an_object_leaves_is_remembered(fresh: AlphaMemory) -> None:

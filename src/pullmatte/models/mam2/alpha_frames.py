@@ -24,10 +24,11 @@ Bytes = NDArray[np.uint8]
 
 LONG_SIDE_PX = 320
 """Of the pictures in which it works, at most."""
-PICTURE, GROUND, ALPHAS = "picture", "ground", "alphas"
-"""Names of what is remembered of a frame: `h w 3` uint8; a clean plate's layer, `h w 4` uint8; and
+PICTURE, GROUND, ALPHAS, DETAIL = "picture", "ground", "alphas", "detail"
+"""Names of what is remembered of a frame: `h w 3` uint8; a clean plate's layer, `h w 4` uint8;
 `4 h w` float16: the alpha that came out, the frame's own, and by how much own alphas have changed
-of late, along with the picture and where they were."""
+of late, along with the picture and where they were; and `H W` float16: what the alpha that came
+out has at full size beside what is seen of it when reduced."""
 # Of a picture's own contrast, and in levels; within a shot both are a fraction of it.
 _CUT_SHARE, _CUT_LEVELS = 0.5, 10
 
@@ -41,26 +42,33 @@ class SeenFrame:
         own: `h w`, its own alpha.
         trimap: `h w`: 0.5 where something is unknown, 0 elsewhere.
         ground: `h w` bool, what is surely ground.
+        detail: `H W`, its own alpha without what of it is seen when reduced.
     """
 
     picture: Bytes
     own: Plane
     trimap: Plane
     ground: NDArray[np.bool_]
+    detail: Plane
 
     @staticmethod
     def of(image: Image, alpha: Plane, trimap: Plane | None) -> "SeenFrame":
         """Reduce a frame; arguments as for `AlphaMemory.follow`."""
         known = (alpha == 0) | (alpha == 1) if trimap is None else trimap != 0.5
         own, unknown = reduced(alpha), 0.5 * reduced(1 - known.astype(np.float32))
-        return SeenFrame(_bytes(image), own, unknown, surely_ground(own, unknown))
+        detail = alpha - grown(own, alpha)
+        return SeenFrame(_bytes(image), own, unknown, surely_ground(own, unknown), detail)
 
     def begun(self) -> CleanPlate:
         """Return what it shows of the ground, if nothing was known of that."""
         return CleanPlate.begin(self.picture, self.ground)
 
     def kept(
-        self, plate: CleanPlate, alpha: Plane | None = None, changes: NDArray[Any] | None = None
+        self,
+        plate: CleanPlate,
+        alpha: Plane | None = None,
+        changes: NDArray[Any] | None = None,
+        detail: Plane | None = None,
     ) -> Kept:
         """Return what is remembered; alpha is its own, and nothing has changed, if not given."""
         none = np.zeros((2, *self.own.shape), np.float32)
@@ -70,7 +78,12 @@ class SeenFrame:
             none if changes is None else changes,
         ]
         alphas = np.concatenate(planes).astype(np.float16)
-        return {PICTURE: self.picture, GROUND: plate.layer, ALPHAS: alphas}
+        return {
+            PICTURE: self.picture,
+            GROUND: plate.layer,
+            ALPHAS: alphas,
+            DETAIL: (self.detail if detail is None else detail).astype(np.float16),
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +138,12 @@ def reduced(plane: NDArray[np.float32]) -> NDArray[np.float32]:
     scale = min(0.5, LONG_SIDE_PX / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
     return np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), np.float32)
+
+
+def grown(plane: Plane, like: Plane) -> Plane:
+    """Bring a reduced plane, `h w`, to the size of another."""
+    size = like.shape[::-1]
+    return np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def _is_cut(picture: Bytes, before: Bytes, flow: Flow) -> bool:

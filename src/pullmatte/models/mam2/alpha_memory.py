@@ -4,7 +4,8 @@ A prompter and a matter see a frame by itself, so what they take of a ground tha
 or smoke flickers. Here the previous alpha is offered twice, where it was and moved along with the
 picture, and beside them what the network makes of the frame, which it sees compared with the clean
 plate of its ground. For each place it says how much of each to take. It works at half the size or
-less; what it changes there is added to the alpha of full size, which keeps its detail.
+less; what it changes there is added to the alpha of full size, which keeps its detail, except that
+what is taken of the previous alpha from the same place brings along its own, if that is alike.
 
 This is pullmatte's own; no paper has it.
 """
@@ -21,7 +22,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pullmatte.models.mam2 import clean_plate
-from pullmatte.models.mam2.alpha_frames import ALPHAS, PICTURE, AlphaStep, Bytes, Kept, SeenFrame
+from pullmatte.models.mam2.alpha_frames import (
+    ALPHAS,
+    DETAIL,
+    PICTURE,
+    AlphaStep,
+    Bytes,
+    Kept,
+    SeenFrame,
+    grown,
+)
 from pullmatte.models.protocol import Image, Plane
 
 _CHANCES = 3
@@ -37,6 +47,8 @@ _NOTHING, _OWN_OF_NOTHING = 0.01, 0.3
 _DOUBTED, _SURE = 0.9, 0.98
 _FLOW_SCALE, _CHANGE_SCALE = 1 / 8, 4.0
 _MARGIN_PX, _MULTIPLE_PX = 16, 8
+# Detail that differs by more is no flicker, but another leaf.
+_FLICKER = 0.15
 # Less than 8 bits can tell is no change: what is whole stays whole.
 _LEAST_CHANGE = 1 / 255
 
@@ -103,8 +115,8 @@ class AlphaMemory(nn.Module):
         maps = maps + _bent(self.wide(maps))
         whole = torch.cat([maps.mean((2, 3)), maps.amax((2, 3))], dim=1)
         maps = maps + self.whole(whole)[:, :, None, None]
-        half = _bent(half + _grown(self.from_quarter(maps), half))
-        fine = _bent(fine + _grown(self.from_half(half), fine))
+        half = _bent(half + _enlarged(self.from_quarter(maps), half))
+        fine = _bent(fine + _enlarged(self.from_half(half), fine))
         found = self.shares(_bent(self.mix(fine)))
         return found[:, :_OFFERED].softmax(1), found[:, _OFFERED:]
 
@@ -117,8 +129,8 @@ class AlphaMemory(nn.Module):
         ground: Tensor,
         chances: Tensor,
         before: AlphaFrame,
-    ) -> AlphaFrame:
-        """Return this frame with the alpha that comes out.
+    ) -> tuple[AlphaFrame, Tensor]:
+        """Return this frame with the alpha that comes out, and what of that stayed in its place.
 
         Args:
             picture: `B 3 h w` in [0, 1].
@@ -128,6 +140,10 @@ class AlphaMemory(nn.Module):
             ground: `B 9 h w`, as `compared` has it.
             chances: `B 3 h w`, as `chances_of` has it.
             before: The frame before.
+
+        Returns:
+            The frame; and `B 1 h w` in [0, 1], how much of the previous alpha was taken where it
+            was.
         """
         seen = torch.cat([before.picture, before.alpha, before.own, before.changes[:, :1]], dim=1)
         shown, along, own_along, lately = torch.split(moved(seen, flow), [3, 1, 1, 1], dim=1)
@@ -165,13 +181,15 @@ class AlphaMemory(nn.Module):
         thought = torch.sigmoid(2 * thought + 4 * (own - 0.5))
         thought = thought.clamp(-low, high).clamp(own - apart_by, own + apart_by)
         taken = (shares * torch.cat([*offered, thought], dim=1)).sum(1, keepdim=True)
-        last = torch.where((still - taken).abs() < (along - taken).abs(), still, along)
+        stays = (still - taken).abs() <= (along - taken).abs()
+        last = torch.where(stays, still, along)
         taken = taken + _LEAST_LAST * (last - taken)
         sure = torch.maximum(chances[:, 1:2], chances[:, 2:])
         stands = ((sure - _DOUBTED) / (_SURE - _DOUBTED)).clamp(0, 1)
         own_share = torch.maximum(stands, _OWN_OF_NOTHING * (nearby < _NOTHING))
         alpha = taken + own_share * (own - taken)
-        return AlphaFrame(picture, own, alpha, changes)
+        stayed = shares[:, 1:2] * (1 - _LEAST_LAST) + _LEAST_LAST * stays
+        return AlphaFrame(picture, own, alpha, changes), stayed * (1 - own_share)
 
     @staticmethod
     def begin(image: Image, alpha: Plane, trimap: Plane | None = None) -> Kept:
@@ -240,7 +258,7 @@ class AlphaMemory(nn.Module):
         def colours(pixels: Bytes) -> Tensor:
             return cut(*np.moveaxis(pixels, 2, 0)) / 255
 
-        found = self.blend(
+        found, stayed = self.blend(
             colours(seen.picture),
             cut(seen.own),
             cut(seen.trimap),
@@ -249,14 +267,22 @@ class AlphaMemory(nn.Module):
             chances_of(seen.own, logits)[None, :, *part].to(device),
             AlphaFrame(colours(step.shown), cut(last[1]), cut(last[0]), cut(*last[2:])),
         )
-        change, changes = np.zeros_like(seen.own), np.zeros((2, *seen.own.shape), np.float32)
+        change, share = np.zeros((2, *seen.own.shape), np.float32)
+        changes = np.zeros((2, *seen.own.shape), np.float32)
         change[part] = found.alpha[0, 0].cpu().numpy() - seen.own[part]
         change[np.abs(change) < _LEAST_CHANGE] = 0
+        share[part] = stayed[0, 0].cpu().numpy()
         changes[:, *part] = found.changes[0].cpu().numpy()
-        grown = cv2.resize(change, alpha.shape[::-1], interpolation=cv2.INTER_LINEAR)
+        large = _at_full_size(part, seen.own.shape, alpha.shape)
+        finer = before[DETAIL][large] - seen.detail[large]
+        finer[np.abs(finer) < _LEAST_CHANGE] = 0
+        finer *= grown(share, alpha)[large] / (1 + np.square(finer / _FLICKER))
+        detail, new = seen.detail.copy(), alpha + grown(change, alpha)
+        detail[large] += finer
+        new[large] += finer
         plate = step.plate.seen(seen.picture, seen.ground)
-        kept = seen.kept(plate, (seen.own + change).clip(0, 1), changes)
-        return (alpha + grown).clip(0, 1).astype(np.float32), kept
+        kept = seen.kept(plate, (seen.own + change).clip(0, 1), changes, detail)
+        return new.clip(0, 1), kept
 
 
 def chances_of(own: Plane, logits: tuple[Tensor, Tensor | None] | None) -> Tensor:
@@ -302,6 +328,17 @@ def _around(there: NDArray[np.bool_]) -> tuple[slice, slice]:
     return found[0], found[1]
 
 
+def _at_full_size(
+    part: tuple[slice, slice], small: tuple[int, ...], large: tuple[int, ...]
+) -> tuple[slice, slice]:
+    """Return the rows and columns of a plane of full size that a part of a small one shows."""
+    rows, columns = (
+        slice(each.start * many // few, -(-each.stop * many // few))
+        for each, few, many in zip(part, small, large, strict=True)
+    )
+    return rows, columns
+
+
 def _means(planes: Tensor) -> Tensor:
     """Return means over the square round each place, edges repeated."""
     side = 2 * _RADIUS + 1
@@ -332,5 +369,5 @@ def _bent(maps: Tensor) -> Tensor:
     return F.leaky_relu(maps, 0.1)
 
 
-def _grown(maps: Tensor, like: Tensor) -> Tensor:
+def _enlarged(maps: Tensor, like: Tensor) -> Tensor:
     return F.interpolate(maps, size=like.shape[-2:], mode="bilinear")

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from pullmatte.errors import PromptError, PullmatteError
-from pullmatte.models.mam2.alpha_frames import ALPHAS, GROUND, PICTURE
+from pullmatte.models.mam2.alpha_frames import ALPHAS, DETAIL, GROUND, PICTURE
 from pullmatte.models.mam2.alpha_memory import AlphaMemory
 from pullmatte.models.mam2.mask_band import mask_band
 from pullmatte.models.mam2.memory import (
@@ -89,7 +89,8 @@ class MAM2Model:
         # Only prompted frames are asked, but what nobody looks at isn't kept of them either.
         spans |= {SEEN_THROUGH: 1} if self._tells_apart else {}
         spans |= {ONE_PIECE: 1} if self.options.keep_whole else {}
-        spans |= {} if self._alphas is None else dict.fromkeys((PICTURE, GROUND, ALPHAS), 1)
+        followed = () if self._alphas is None else (PICTURE, GROUND, ALPHAS, DETAIL)
+        spans |= dict.fromkeys(followed, 1)
         return MappingProxyType(spans)
 
     @property
