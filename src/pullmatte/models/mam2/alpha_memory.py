@@ -130,7 +130,9 @@ class AlphaMemory(nn.Module):
         chances: Tensor,
         before: AlphaFrame,
     ) -> tuple[AlphaFrame, Tensor]:
-        """Return this frame with the alpha that comes out, and what of that stayed in its place.
+        """Return this frame with the alpha that comes out, and how much of the one before stayed.
+
+        The latter is `B 1 h w` in [0, 1]: the share that was taken where it was.
 
         Args:
             picture: `B 3 h w` in [0, 1].
@@ -140,10 +142,6 @@ class AlphaMemory(nn.Module):
             ground: `B 9 h w`, as `compared` has it.
             chances: `B 3 h w`, as `chances_of` has it.
             before: The frame before.
-
-        Returns:
-            The frame; and `B 1 h w` in [0, 1], how much of the previous alpha was taken where it
-            was.
         """
         seen = torch.cat([before.picture, before.alpha, before.own, before.changes[:, :1]], dim=1)
         shown, along, own_along, lately = torch.split(moved(seen, flow), [3, 1, 1, 1], dim=1)
@@ -172,21 +170,13 @@ class AlphaMemory(nn.Module):
         ]
         shares, thought = self(torch.cat(planes, dim=1))
         offered = own, still, along
-        together = torch.cat(offered, dim=1)
-        least, most = together.amin(1, keepdim=True), together.amax(1, keepdim=True)
-        spread = torch.cat([-least, most, own, most - least], dim=1)
-        low, high, nearby, apart_by = _greatest(spread).chunk(4, dim=1)
-        # Far from all that is there nothing appears, and within what is whole nothing goes. Where
-        # all that is offered is alike there is nothing to mend.
         thought = torch.sigmoid(2 * thought + 4 * (own - 0.5))
-        thought = thought.clamp(-low, high).clamp(own - apart_by, own + apart_by)
+        thought, nearby = _within(thought, own, torch.cat(offered, dim=1))
         taken = (shares * torch.cat([*offered, thought], dim=1)).sum(1, keepdim=True)
         stays = (still - taken).abs() <= (along - taken).abs()
         last = torch.where(stays, still, along)
         taken = taken + _LEAST_LAST * (last - taken)
-        sure = torch.maximum(chances[:, 1:2], chances[:, 2:])
-        stands = ((sure - _DOUBTED) / (_SURE - _DOUBTED)).clamp(0, 1)
-        own_share = torch.maximum(stands, _OWN_OF_NOTHING * (nearby < _NOTHING))
+        own_share = torch.maximum(_stands(chances), _OWN_OF_NOTHING * (nearby < _NOTHING))
         alpha = taken + own_share * (own - taken)
         stayed = shares[:, 1:2] * (1 - _LEAST_LAST) + _LEAST_LAST * stays
         return AlphaFrame(picture, own, alpha, changes), stayed * (1 - own_share)
@@ -274,10 +264,8 @@ class AlphaMemory(nn.Module):
         share[part] = stayed[0, 0].cpu().numpy()
         changes[:, *part] = found.changes[0].cpu().numpy()
         large = _at_full_size(part, seen.own.shape, alpha.shape)
-        finer = before[DETAIL][large] - seen.detail[large]
-        finer[np.abs(finer) < _LEAST_CHANGE] = 0
-        finer *= grown(share, alpha)[large] / (1 + np.square(finer / _FLICKER))
         detail, new = seen.detail.copy(), alpha + grown(change, alpha)
+        finer = _finer(before[DETAIL][large] - detail[large], grown(share, alpha)[large])
         detail[large] += finer
         new[large] += finer
         plate = step.plate.seen(seen.picture, seen.ground)
@@ -326,6 +314,30 @@ def _around(there: NDArray[np.bool_]) -> tuple[slice, slice]:
         high = min(length, -(-high // _MULTIPLE_PX) * _MULTIPLE_PX)
         found.append(slice(low, high))
     return found[0], found[1]
+
+
+def _finer(apart: Plane, share: Plane) -> Plane:
+    """Return what detail changes, if it was apart by so much and such a share of it stays."""
+    apart = np.where(np.abs(apart) < _LEAST_CHANGE, 0, apart)
+    return np.asarray(share * apart / (1 + np.square(apart / _FLICKER)), np.float32)
+
+
+def _stands(chances: Tensor) -> Tensor:
+    """Return how far a frame's own alpha stands, by how sure its prompter is of a place."""
+    sure = torch.maximum(chances[:, 1:2], chances[:, 2:])
+    return ((sure - _DOUBTED) / (_SURE - _DOUBTED)).clamp(0, 1)
+
+
+def _within(thought: Tensor, own: Tensor, together: Tensor) -> tuple[Tensor, Tensor]:
+    """Keep a thought within what is offered nearby; return it, and the greatest own alpha there.
+
+    Far from all that is there nothing appears, and within what is whole nothing goes. Where all
+    that is offered is alike there is nothing to mend.
+    """
+    least, most = together.amin(1, keepdim=True), together.amax(1, keepdim=True)
+    planes = torch.cat([-least, most, own, most - least], dim=1)
+    low, high, nearby, spread = _greatest(planes).chunk(4, dim=1)
+    return thought.clamp(-low, high).clamp(own - spread, own + spread), nearby
 
 
 def _at_full_size(
