@@ -172,6 +172,15 @@ def test_after_another_size_of_frame_it_begins_anew(fresh: AlphaMemory) -> None:
     assert all(np.array_equal(later[name], anew[name]) for name in anew)
 
 
+def test_one_pixel_more_is_another_size_too(fresh: AlphaMemory) -> None:
+    kept = fresh.begin(texture(2, 60, 81), disc(40, 16, 60, 81))
+    image, own = texture(2, 60, 80), disc(40, 16, 60, 80)
+    assert kept[PICTURE].shape == fresh.begin(image, own)[PICTURE].shape
+    alpha, later = fresh.follow(image, own, None, kept)
+    assert alpha is own
+    assert later[DETAIL].shape == own.shape
+
+
 def test_chances_are_the_networks_or_follow_from_alpha() -> None:
     own = reduced(disc(80))
     mask, trimap = torch.full((1, 1, 8, 8), 2.0), torch.zeros(1, 3, 8, 8)

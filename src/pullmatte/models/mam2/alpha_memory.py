@@ -231,7 +231,7 @@ class AlphaMemory(nn.Module):
         """
         seen = SeenFrame.of(image, alpha, trimap)
         # What isn't there has no alpha, whatever was; nor does another clip's frame count.
-        if not seen.own.any() or np.shape(before[PICTURE]) != seen.picture.shape:
+        if not seen.own.any() or np.shape(before[DETAIL]) != alpha.shape:
             return alpha, self.hold(image, alpha, trimap, before)
         last = np.asarray(before[ALPHAS])
         part = _around((seen.own > 0) | (last[0] > 0))
@@ -257,19 +257,19 @@ class AlphaMemory(nn.Module):
             chances_of(seen.own, logits)[None, :, *part].to(device),
             AlphaFrame(colours(step.shown), cut(last[1]), cut(last[0]), cut(*last[2:])),
         )
-        change, share = np.zeros((2, *seen.own.shape), np.float32)
-        changes = np.zeros((2, *seen.own.shape), np.float32)
+        change, share, *_ = planes = np.zeros((4, *seen.own.shape), np.float32)
         change[part] = found.alpha[0, 0].cpu().numpy() - seen.own[part]
         change[np.abs(change) < _LEAST_CHANGE] = 0
         share[part] = stayed[0, 0].cpu().numpy()
-        changes[:, *part] = found.changes[0].cpu().numpy()
+        planes[2:, *part] = found.changes[0].cpu().numpy()
         large = _at_full_size(part, seen.own.shape, alpha.shape)
         detail, new = seen.detail.copy(), alpha + grown(change, alpha)
-        finer = _finer(before[DETAIL][large] - detail[large], grown(share, alpha)[large])
+        apart = np.asarray(before[DETAIL])[large] - detail[large]
+        finer = _finer(apart, grown(share, alpha)[large])
         detail[large] += finer
         new[large] += finer
         plate = step.plate.seen(seen.picture, seen.ground)
-        kept = seen.kept(plate, (seen.own + change).clip(0, 1), changes, detail)
+        kept = seen.kept(plate, (seen.own + change).clip(0, 1), planes[2:], detail)
         return new.clip(0, 1), kept
 
 

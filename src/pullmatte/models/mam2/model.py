@@ -240,7 +240,7 @@ class MAM2Model:
         found = self._prompter.track(encoded, selection, said, before, opacity)
         prediction = self._finish(encoded, found, opacity)
         last = _last(memories, frame)
-        if self._alphas is None or ALPHAS not in last:
+        if self._alphas is None or DETAIL not in last:
             return prediction
         seen = encoded.image, prediction.alpha, prediction.trimap, last
         if said.is_empty:
