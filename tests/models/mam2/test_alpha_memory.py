@@ -297,6 +297,9 @@ def test_where_a_frame_knows_of_nothing_what_was_there_goes(fresh: AlphaMemory) 
     assert left[1:4] == pytest.approx([0.7, 0.49, 0.343], abs=0.005)
     assert left[-1] < 0.1
     assert (found[-1][disc(40, 14) == 1] == 1).all()
+    # Where nobody is in doubt it goes at once.
+    alone = run(fresh, [texture(8)] * 2, [both, disc(40, 20)])
+    assert not alone[1][gone].any()
 
 
 def test_where_all_that_is_offered_is_alike_nothing_changes(fresh: AlphaMemory) -> None:
