@@ -16,6 +16,7 @@ from pullmatte.models.mam2.features import EmbeddedPrompt, Features
 from pullmatte.models.mam2.pdd import Branch, Choice, Decoded, PromptableDualModeDecoder, held
 from pullmatte.models.mam2.pooled_memory_attention import attend_pooled
 from pullmatte.models.mam2.prompt_maps import PromptMaps
+from pullmatte.models.mam2.quick_layers import reduced
 from pullmatte.models.mam2.sam2 import MemoryAttention
 from pullmatte.models.mam2.see_through import SeeThrough
 
@@ -146,7 +147,7 @@ class MAM2Network(nn.Module):
         if self.prompt_maps is None:
             return found
         side = self.config.sam2.mask_px
-        return replace(found, image=F.interpolate(image, (side, side), mode="area"))
+        return replace(found, image=reduced(image, side))
 
     def condition(
         self, frame: Features, memory: Tensor, memory_position: Tensor, pointer_tokens: int

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pullmatte.models.mam2.quick_layers import maps_of, tokens_of
 from pullmatte.models.mam2.sam2 import MemoryAttention
 
 
@@ -68,16 +69,13 @@ def attend_pooled(pool: int, looking: int = 1) -> MemoryAttention:
 
 def _pooled_tokens(tokens: Tensor, grid: tuple[int, int], pool: int) -> Tensor:
     """Return the means of `pool` by `pool` tokens, of `K n C`."""
-    maps = tokens.transpose(1, 2).reshape(len(tokens), -1, *grid)
-    return F.avg_pool2d(maps, pool).flatten(2).transpose(1, 2)
+    return tokens_of(F.avg_pool2d(maps_of(tokens, grid[0]), pool))
 
 
 def _spread(tokens: Tensor, grid: tuple[int, int], pool: int) -> Tensor:
     """Bring means of tokens back to all places, smoothly; the inverse of `_pooled_tokens`."""
-    rows, columns = grid
-    maps = tokens.transpose(1, 2).reshape(len(tokens), -1, rows // pool, columns // pool)
-    grown = F.interpolate(maps, scale_factor=float(pool), mode="bilinear")
-    return grown.flatten(2).transpose(1, 2)
+    maps = maps_of(tokens, grid[0] // pool)
+    return tokens_of(F.interpolate(maps, scale_factor=float(pool), mode="bilinear"))
 
 
 def _mixed(part: Any, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
@@ -99,5 +97,8 @@ def _turned(tokens: Tensor, turns: Tensor) -> Tensor:
 def _pooled_turns(turns: Tensor, grid: tuple[int, int], pool: int) -> Tensor:
     """Return the codes in the middles: the mean's direction, since codes go round evenly."""
     rows, columns = grid
-    planes = turns.reshape(rows // pool, pool, columns // pool, pool, -1).mean((1, 3))
+    planes = turns.reshape(rows // pool, pool, columns // pool, pool, -1)
+    # Several times faster than a mean over both axes.
+    planes = sum(planes[:, row, :, column] for row in range(pool) for column in range(pool))
+    planes = planes / pool**2
     return (planes / planes.abs().clamp(min=1e-6)).flatten(0, 1)

@@ -66,7 +66,9 @@ class Square:
     def restored(self, logits: Tensor) -> Tensor:
         """Bring maps, `1 C h w`, to the picture's size: `C H W` float32."""
         size = (self.height, self.width)
-        return F.interpolate(logits.float(), size, mode="bilinear", align_corners=False)[0]
+        # Each by itself: torch is faster with one map than with three.
+        maps = logits.float().transpose(0, 1)
+        return F.interpolate(maps, size, mode="bilinear", align_corners=False)[:, 0]
 
     def restored_trimap(self, trimap_logits: Tensor) -> Plane:
         """Bring a trimap's logits, `1 3 h w`, to the picture's size: `H W` in {0, 0.5, 1}."""

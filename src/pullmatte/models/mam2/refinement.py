@@ -3,6 +3,8 @@
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pullmatte.models.mam2.quick_layers import Tokenwise, linear, maps_of, tokens_of
+
 
 class Residual(nn.Module):
     """Two 3 × 3 convolutions, added to their input; they start by changing nothing."""
@@ -35,22 +37,21 @@ class SelfAttention(nn.Module):
         self.heads, self.pool = heads, pool
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.qkv = nn.Linear(width, 3 * width)
-        self.proj = nn.Linear(width, width)
-        self.expand = nn.Linear(width, mlp * width)
-        self.project = nn.Linear(mlp * width, width)
+        self.proj = Tokenwise(width, width)
+        self.expand = Tokenwise(width, mlp * width)
+        self.project = Tokenwise(mlp * width, width)
 
     def forward(self, image: Tensor) -> Tensor:
         """Return `B C h w` of `B C h w`."""
-        batch, width, height, across = image.shape
-        tokens = image.flatten(2).transpose(1, 2)
+        batch, width, height, _ = image.shape
+        tokens = tokens_of(image)
         normed = self.norm1(tokens)
         seen = normed
         if self.pool > 1:
-            maps = normed.transpose(1, 2).reshape(image.shape)
-            seen = F.avg_pool2d(maps, self.pool).flatten(2).transpose(1, 2)
+            seen = tokens_of(F.avg_pool2d(maps_of(normed, height), self.pool))
         weights, biases = self.qkv.weight, self.qkv.bias
-        query = F.linear(normed, weights[:width], biases[:width])
-        key, value = F.linear(seen, weights[width:], biases[width:]).chunk(2, dim=-1)
+        query = linear(normed, weights[:width], biases[:width])
+        key, value = linear(seen, weights[width:], biases[width:]).chunk(2, dim=-1)
         query, key, value = (
             each.reshape(batch, -1, self.heads, width // self.heads).transpose(1, 2)
             for each in (query, key, value)
@@ -58,8 +59,7 @@ class SelfAttention(nn.Module):
         mixed = F.scaled_dot_product_attention(query, key, value)
         tokens = tokens + self.proj(mixed.transpose(1, 2).reshape(batch, -1, width))
         tokens = tokens + self.project(F.gelu(self.expand(self.norm2(tokens))))
-        found: Tensor = tokens.transpose(1, 2).reshape(batch, width, height, across)
-        return found
+        return maps_of(tokens, height)
 
 
 class PromptedBlocks(nn.Sequential):

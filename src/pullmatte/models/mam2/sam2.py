@@ -23,6 +23,7 @@ from pullmatte.models.mam2.config import SAM2Config
 from pullmatte.models.mam2.features import EmbeddedPrompt, Features
 from pullmatte.models.mam2.lite_encoder import LiteEncoder
 from pullmatte.models.mam2.plane_norm import PlaneNorm
+from pullmatte.models.mam2.quick_layers import FEW_KEYS, maps_of, quicken, tokens_of
 from pullmatte.models.mam2.transformers_config import transformers_config
 
 ABSENT_LOGIT = -1024.0
@@ -59,6 +60,7 @@ def build_sam2(config: SAM2Config, decoder: type["StepwiseDecoder"] | Any = None
         decoder: Makes the mask decoder from `transformers`' config of it.
     """
     model = Sam2VideoModel(transformers_config(config))
+    model.config.mask_decoder_config._attn_implementation = FEW_KEYS
     model.mask_decoder = (decoder or StepwiseDecoder)(model.config.mask_decoder_config)
     if config.trunk == "lite":
         positions = model.vision_encoder.neck.position_encoding
@@ -67,6 +69,7 @@ def build_sam2(config: SAM2Config, decoder: type["StepwiseDecoder"] | Any = None
         model.mask_decoder.conv_s0 = model.mask_decoder.conv_s1 = nn.Identity()
         for layer in model.memory_encoder.mask_downsampler.layers:
             layer.layer_norm = PlaneNorm(layer.layer_norm.normalized_shape)
+    quicken(model)
     return model
 
 
@@ -205,13 +208,13 @@ def condition(
     positions = model.vision_encoder.neck.position_encoding(top[:1].shape, top.device, top.dtype)
     found = attend(
         model.memory_attention,
-        top.flatten(2).transpose(1, 2),
-        positions.flatten(2).transpose(1, 2),
+        tokens_of(top),
+        tokens_of(positions),
         memory.to(top.dtype),
         memory_position.to(top.dtype),
         pointer_tokens,
     )
-    return found.transpose(1, 2).reshape(top.shape)
+    return maps_of(found, top.shape[-2])
 
 
 def encode_memory(
@@ -355,8 +358,7 @@ class StepwiseDecoder(Sam2VideoMaskDecoder):  # type: ignore[misc]
             image_positional_embeddings=positions.expand(count, -1, -1, -1),
             attention_similarity=None,
         )
-        image = image[:, 0].transpose(1, 2).reshape(keys.shape)
-        return found[:, 0, : len(tokens)], image
+        return found[:, 0, : len(tokens)], maps_of(image[:, 0], keys.shape[-2])
 
     def upscale(self, image: Tensor, frame: Features) -> Tensor:
         """Return the segmentation feature, `K C/8 4h 4w`, of a map `K C h w`."""

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pullmatte.models.mam2.features import Features
+from pullmatte.models.mam2.quick_layers import reduced
 
 SAID = 4
 """Planes that are said of the object: its chances of being in the mask, surely ground and surely
@@ -51,7 +52,7 @@ class Told:
             seen_through: Whether it is an object that one can see through.
         """
         chances = torch.softmax(trimap_logits.float(), dim=1)
-        inside = F.interpolate(mask_logits.float(), chances.shape[-2:], mode="area").sigmoid()
+        inside = reduced(mask_logits.float(), chances.shape[-1]).sigmoid()
         through = torch.full_like(inside, float(seen_through))
         said = [inside, chances[:, :1], chances[:, 2:], through]
         fine = torch.cat([*said, features.fine.float()], dim=1)
