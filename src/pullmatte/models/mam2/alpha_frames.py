@@ -6,6 +6,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from pullmatte.models.classical.flow import Flow, estimate_flow
@@ -77,12 +78,12 @@ class SeenFrame:
             self.own[None],
             none if changes is None else changes,
         ]
-        alphas = np.concatenate(planes).astype(np.float16)
+        alphas = _half(np.concatenate(planes))
         return {
             PICTURE: self.picture,
             GROUND: plate.layer,
             ALPHAS: alphas,
-            DETAIL: (self.detail if detail is None else detail).astype(np.float16),
+            DETAIL: _half(self.detail if detail is None else detail),
         }
 
 
@@ -144,6 +145,18 @@ def grown(plane: Plane, like: Plane) -> Plane:
     """Bring a reduced plane, `h w`, to the size of another."""
     size = like.shape[::-1]
     return np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def _half(planes: NDArray[np.float32]) -> NDArray[np.float16]:
+    """Return them as float16, as numpy does; torch is several times faster."""
+    halves: NDArray[np.float16] = torch.from_numpy(np.ascontiguousarray(planes)).half().numpy()
+    return halves
+
+
+def whole(planes: NDArray[np.float16]) -> NDArray[np.float32]:
+    """Return planes of float16 as float32, for the same reason."""
+    floats: NDArray[np.float32] = torch.from_numpy(np.array(planes, np.float16)).float().numpy()
+    return floats
 
 
 def _is_cut(picture: Bytes, before: Bytes, flow: Flow) -> bool:

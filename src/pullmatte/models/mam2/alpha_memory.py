@@ -31,6 +31,7 @@ from pullmatte.models.mam2.alpha_frames import (
     Kept,
     SeenFrame,
     grown,
+    whole,
 )
 from pullmatte.models.protocol import Image, Plane
 
@@ -233,7 +234,7 @@ class AlphaMemory(nn.Module):
         # What isn't there has no alpha, whatever was; nor does another clip's frame count.
         if not seen.own.any() or np.shape(before[DETAIL]) != alpha.shape:
             return alpha, self.hold(image, alpha, trimap, before)
-        last = np.asarray(before[ALPHAS])
+        last = whole(before[ALPHAS])
         part = _around((seen.own > 0) | (last[0] > 0))
         step = AlphaStep.since(seen, before, part)
         if step.cut:
@@ -264,7 +265,7 @@ class AlphaMemory(nn.Module):
         planes[2:, *part] = found.changes[0].cpu().numpy()
         large = _at_full_size(part, seen.own.shape, alpha.shape)
         detail, new = seen.detail.copy(), alpha + grown(change, alpha)
-        apart = np.asarray(before[DETAIL])[large] - detail[large]
+        apart = whole(np.asarray(before[DETAIL])[large]) - detail[large]
         finer = _finer(apart, grown(share, alpha)[large])
         detail[large] += finer
         new[large] += finer
@@ -284,10 +285,10 @@ def chances_of(own: Plane, logits: tuple[Tensor, Tensor | None] | None) -> Tenso
     if mask is None or trimap is None:
         said = np.stack([own > 0.5, own < 0.01, own > 0.99]).astype(np.float32)
         return torch.from_numpy(said)
-    size = own.shape
-    inside = F.interpolate(mask.float(), size, mode="bilinear").sigmoid()[0]
-    kinds = F.interpolate(trimap.float().softmax(1), size, mode="bilinear")[0]
-    return torch.cat([inside, kinds[:1], kinds[2:]])
+    # Resized one by one, and not by torch, which takes longer than for all the rest.
+    planes = [mask[0, 0].float(), *trimap[0].float().softmax(0)[::2]]
+    inside, ground, solid = (torch.from_numpy(grown(each.cpu().numpy(), own)) for each in planes)
+    return torch.stack([inside.sigmoid(), ground, solid])
 
 
 def moved(planes: Tensor, flow: Tensor) -> Tensor:

@@ -16,7 +16,8 @@ from pullmatte.models.mam2.features import EmbeddedPrompt, Features
 from pullmatte.models.mam2.pdd import Branch, Choice, Decoded, PromptableDualModeDecoder, held
 from pullmatte.models.mam2.pooled_memory_attention import attend_pooled
 from pullmatte.models.mam2.prompt_maps import PromptMaps
-from pullmatte.models.mam2.quick_layers import reduced
+from pullmatte.models.mam2.quick_layers import quicken
+from pullmatte.models.mam2.quick_planes import reduced
 from pullmatte.models.mam2.sam2 import MemoryAttention
 from pullmatte.models.mam2.see_through import SeeThrough
 
@@ -71,6 +72,8 @@ class MAM2Network(nn.Module):
         if max(pools) > 1:
             self.attend = attend_pooled(*pools)
         self.see_through = SeeThrough(self.sam2, config) if config.see_through_blocks else None
+        if small and self.see_through is not None:
+            quicken(self.see_through)
         self.alpha_memory = AlphaMemory(config.alpha_memory) if config.alpha_memory else None
 
     @property

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pullmatte.models.mam2.quick_layers import maps_of, tokens_of
+from pullmatte.models.mam2.quick_planes import maps_of, tokens_of
 from pullmatte.models.mam2.sam2 import MemoryAttention
 
 
@@ -99,6 +99,6 @@ def _pooled_turns(turns: Tensor, grid: tuple[int, int], pool: int) -> Tensor:
     rows, columns = grid
     planes = turns.reshape(rows // pool, pool, columns // pool, pool, -1)
     # Several times faster than a mean over both axes.
-    planes = sum(planes[:, row, :, column] for row in range(pool) for column in range(pool))
-    planes = planes / pool**2
+    several = [planes[:, row, :, column] for row in range(pool) for column in range(pool)]
+    planes = torch.stack(several).sum(0) / pool**2
     return (planes / planes.abs().clamp(min=1e-6)).flatten(0, 1)

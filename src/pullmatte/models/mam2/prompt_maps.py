@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pullmatte.models.mam2.features import EmbeddedPrompt
+from pullmatte.models.mam2.quick_layers import convolved, halved_precision
 
 _BINS = 12
 _RADIUS = 0.02
@@ -34,9 +35,11 @@ class PromptMaps(nn.Module):
 
     def forward(self, maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return `K C h w`, `K C/4 2h 2w` and `K C/8 4h 4w` of planes, `K MAPS 4h 4w`."""
-        fine = F.gelu(self.first(maps))
-        middle = F.gelu(self.second(fine))
-        top = F.gelu(self.third(middle))
+        kind = maps.dtype
+        fine = F.gelu(convolved(self.first, halved_precision(maps)))
+        middle = F.gelu(convolved(self.second, fine))
+        top = F.gelu(convolved(self.third, middle))
+        fine, middle, top = (each.to(kind) for each in (fine, middle, top))
         return self.to_top(top), self.to_middle(middle), self.to_fine(fine)
 
     def embed(

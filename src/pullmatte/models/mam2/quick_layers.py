@@ -4,6 +4,7 @@ Torch gives linear layers to a library that is half as fast on some CPUs as the 
 convolutions to; and it attends to few keys as it does to many.
 """
 
+from functools import cache
 from typing import Any
 
 import torch
@@ -43,26 +44,24 @@ def linear(tokens: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
     return found.permute(0, 2, 3, 1).reshape(*tokens.shape[:-1], -1)
 
 
-def tokens_of(maps: Tensor) -> Tensor:
-    """Return `B h·w C` of `B C h w`, without a copy where channels are last."""
-    return maps.permute(0, 2, 3, 1).flatten(1, 2)
+def convolved(convolution: nn.Conv2d, maps: Tensor) -> Tensor:
+    """Convolve maps, `B C h w`, in their own precision."""
+    weight, bias = convolution.weight.to(maps.dtype), convolution.bias
+    bias = None if bias is None else bias.to(maps.dtype)
+    return F.conv2d(maps, weight, bias, convolution.stride, convolution.padding)
 
 
-def maps_of(tokens: Tensor, height: int) -> Tensor:
-    """Return `B C h w` of `B h·w C`, channels last.
-
-    Its strides are such that torch sees that, as it doesn't of a single turned matrix.
-    """
-    batch, count, width = tokens.shape
-    return tokens.reshape(batch, height, count // height, width).permute(0, 3, 1, 2)
+def halved_precision(maps: Tensor) -> Tensor:
+    """Return maps as bfloat16 where that is quicker to convolve, and nobody learns; else as is."""
+    return maps.bfloat16() if _on_cpu(maps) and _multiplies_bfloat16() else maps
 
 
-def reduced(maps: Tensor, side: int) -> Tensor:
-    """Return means, `B C s s`, of square maps `B C S S`."""
-    times, rest = divmod(maps.shape[-1], side)
-    if rest or maps.shape[-2] != maps.shape[-1]:
-        return F.interpolate(maps, (side, side), mode="area")
-    return maps if times == 1 else F.avg_pool2d(maps, times)
+@cache
+def _multiplies_bfloat16() -> bool:
+    """Say whether this CPU multiplies bfloat16 by itself; others are slower with it."""
+    # Torch of before 2.11 doesn't say.
+    can: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(can.get("avx512_bf16") or can.get("amx_bf16"))
 
 
 def quicken(module: nn.Module) -> None:

@@ -3,7 +3,8 @@
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pullmatte.models.mam2.quick_layers import Tokenwise, linear, maps_of, tokens_of
+from pullmatte.models.mam2.quick_layers import Tokenwise, convolved, halved_precision, linear
+from pullmatte.models.mam2.quick_planes import maps_of, tokens_of
 
 
 class Residual(nn.Module):
@@ -21,8 +22,10 @@ class Residual(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Return `B C h w` of `B C h w`."""
-        found: Tensor = image + self.second(F.gelu(self.first(self.norm(image))))
-        return found
+        # What is added may be rounded, what it is added to isn't.
+        normed = halved_precision(self.norm(image))
+        inner = F.gelu(convolved(self.first, normed))
+        return image + convolved(self.second, inner).to(image.dtype)
 
 
 class SelfAttention(nn.Module):

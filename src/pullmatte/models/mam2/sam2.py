@@ -23,7 +23,8 @@ from pullmatte.models.mam2.config import SAM2Config
 from pullmatte.models.mam2.features import EmbeddedPrompt, Features
 from pullmatte.models.mam2.lite_encoder import LiteEncoder
 from pullmatte.models.mam2.plane_norm import PlaneNorm
-from pullmatte.models.mam2.quick_layers import FEW_KEYS, maps_of, quicken, tokens_of
+from pullmatte.models.mam2.quick_layers import FEW_KEYS, quicken
+from pullmatte.models.mam2.quick_planes import maps_of, tokens_of
 from pullmatte.models.mam2.transformers_config import transformers_config
 
 ABSENT_LOGIT = -1024.0
@@ -60,7 +61,9 @@ def build_sam2(config: SAM2Config, decoder: type["StepwiseDecoder"] | Any = None
         decoder: Makes the mask decoder from `transformers`' config of it.
     """
     model = Sam2VideoModel(transformers_config(config))
-    model.config.mask_decoder_config._attn_implementation = FEW_KEYS
+    if config.trunk == "lite":
+        # What transformers give is matched to the last digit otherwise.
+        model.config.mask_decoder_config._attn_implementation = FEW_KEYS
     model.mask_decoder = (decoder or StepwiseDecoder)(model.config.mask_decoder_config)
     if config.trunk == "lite":
         positions = model.vision_encoder.neck.position_encoding
@@ -69,7 +72,7 @@ def build_sam2(config: SAM2Config, decoder: type["StepwiseDecoder"] | Any = None
         model.mask_decoder.conv_s0 = model.mask_decoder.conv_s1 = nn.Identity()
         for layer in model.memory_encoder.mask_downsampler.layers:
             layer.layer_norm = PlaneNorm(layer.layer_norm.normalized_shape)
-    quicken(model)
+        quicken(model)
     return model
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pullmatte.models.mam2.features import Features
-from pullmatte.models.mam2.quick_layers import reduced
+from pullmatte.models.mam2.quick_planes import reduced
 
 SAID = 4
 """Planes that are said of the object: its chances of being in the mask, surely ground and surely

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pullmatte.models.mam2.quick_planes import doubled, halved
 from pullmatte.models.nano.local_fit import spread_alpha
 
 LEVELS = 6
@@ -57,8 +58,8 @@ def colour_hints(image: Tensor, trimap: Tensor) -> Hints:
         image: `B 3 H W` in [0, 1], sides multiples of 4.
         trimap: `B 1 H W` in {0, 0.5, 1}.
     """
-    small = F.avg_pool2d(image, SCALE)
-    inside, outside = (F.avg_pool2d((trimap == level).to(image.dtype), SCALE) for level in (1, 0))
+    small = halved(image)
+    inside, outside = (halved((trimap == level).to(image.dtype)) for level in (1, 0))
     near_front, far_front = spread_colours(small, inside)
     near_back, far_back = spread_colours(small, outside)
     known = torch.amax(inside, (1, 2, 3), keepdim=True) * torch.amax(outside, (1, 2, 3), True)
@@ -81,10 +82,10 @@ def _spread(
     guess = inside + (1 - known) * alpha
     whole = (known > 1 - _TINY).to(image.dtype)
     coefficients, fine = spread_alpha(image, guess, whole, trust, rounds=6, flow=0.01)
-    halves = [F.avg_pool2d(each, 2) for each in (image, guess, whole, trust)]
+    halves = [halved(each) for each in (image, guess, whole, trust)]
     halves[2] = (halves[2] > 1 - _TINY).to(image.dtype)
     _, coarse = spread_alpha(*halves, rounds=3, flow=0.05)
-    return coefficients, fine, F.interpolate(coarse, scale_factor=2.0, mode="bilinear")
+    return coefficients, fine, doubled(coarse)
 
 
 def spread_colours(image: Tensor, region: Tensor) -> tuple[Tensor, Tensor]:
@@ -116,7 +117,7 @@ def spread_colours(image: Tensor, region: Tensor) -> tuple[Tensor, Tensor]:
 def _fit(maps: Tensor, size: torch.Size) -> Tensor:
     if maps.shape[-2:] == size:
         return maps
-    grown = F.interpolate(maps, scale_factor=2.0, mode="bilinear", align_corners=False)
+    grown = doubled(maps)
     return grown[..., : size[0], : size[1]]
 
 

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pullmatte.models.mam2.quick_planes import doubled, halved
+
 RADIUS = 2
 _RIDGE = 1e-5
 _TINY = 1e-6
@@ -161,12 +163,12 @@ def polished(image: Tensor, trimap: Tensor, alpha: Tensor) -> Tensor:
         `B 1 H W` in [0, 1]; known regions are unchanged.
     """
     known = (trimap != 0.5).to(image.dtype)
-    small, guess, share = (F.avg_pool2d(each, 2) for each in (image, alpha, known))
+    small, guess, share = (halved(each) for each in (image, alpha, known))
     whole = (share > _WHOLE).to(image.dtype)
     coefficients, _ = spread_alpha(
         small, guess, whole, torch.zeros_like(whole), rounds=_ROUNDS, flow=_POLISH, start=_POLISH
     )
-    grown = F.interpolate(coefficients, scale_factor=2.0, mode="bilinear")
+    grown = doubled(coefficients)
     return torch.where(trimap == 0.5, applied(grown, image).clamp(0, 1), trimap)
 
 

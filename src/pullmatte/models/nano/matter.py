@@ -87,7 +87,7 @@ class NanoMatter:
         """Return what a window gives within its reach."""
         if kept is None:
             return self._window(image, trimap, reach, window, told)
-        known = hashlib.blake2b(np.ascontiguousarray(trimap[window]).tobytes())
+        known = hashlib.blake2b((2 * trimap[window]).astype(np.uint8).tobytes())
         if told is not None:
             x, y, _ = _shares(window, trimap.shape)
             known.update(told.cells(x, y).cpu().numpy().tobytes())

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from pullmatte.models.mam2.quick_planes import doubled
 from pullmatte.models.mam2.refinement import SelfAttention
 from pullmatte.models.mam2.told import SAID, TOP_PX, Told
-from pullmatte.models.nano.colour_hints import HINTS, SCALE, Hints, colour_hints
+from pullmatte.models.nano.colour_hints import HINTS, Hints, colour_hints
 from pullmatte.models.nano.local_fit import applied
 
 _LEAK = 0.1
@@ -219,4 +220,4 @@ def folded(network: MatterNetwork) -> MatterNetwork:
 
 
 def _grown(maps: Tensor) -> Tensor:
-    return F.interpolate(maps, scale_factor=float(SCALE), mode="bilinear")
+    return doubled(maps)
