@@ -41,7 +41,7 @@ _LATELY = 0.7
 _RADIUS = 3
 _MOST_FLOW = 16.0
 # Of the previous alpha that is nearer to what comes out: it was trained on things that hurry more.
-_LEAST_LAST = 0.2
+_LEAST_LAST = 0.25
 # Where a frame's own alpha knows of nothing, what was there goes within a few frames.
 _NOTHING, _OWN_OF_NOTHING = 0.01, 0.3
 # From doubt to so little of it that the frame's own alpha stands, which is hardly ever wrong then.
@@ -49,7 +49,7 @@ _DOUBTED, _SURE = 0.9, 0.98
 _FLOW_SCALE, _CHANGE_SCALE = 1 / 8, 4.0
 _MARGIN_PX, _MULTIPLE_PX = 16, 8
 # Detail that differs by more is no flicker, but another leaf.
-_FLICKER = 0.15
+_FLICKER = 0.25
 # Less than 8 bits can tell is no change: what is whole stays whole.
 _LEAST_CHANGE = 1 / 255
 
