@@ -221,7 +221,7 @@ MODELS: dict[str, ModelSpec] = {
         matters=("mematte", "vitmatte", "classical"),
         devices=("cuda", "mps", "cpu"),
         files={
-            "model.safetensors": "4b7ef878d5f6445d470b68f42c2d2190af1500c52e1c2c62e762e6c275de046c",
+            "model.safetensors": "63972d8ee2a7ea8e51f0438b03418fa6dd532fb1534dde2362840a923299ea00",
         },
         size_bytes=19_950_000,
         fingerprint=("prompter.prompt_maps.first.weight", "matter.affine.weight"),
