@@ -59,7 +59,7 @@ def halved_precision(maps: Tensor) -> Tensor:
 @cache
 def _multiplies_bfloat16() -> bool:
     """Say whether this CPU multiplies bfloat16 by itself; others are slower with it."""
-    # Torch of before 2.11 doesn't say.
+    # Older torch doesn't say.
     can: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(can.get("avx512_bf16") or can.get("amx_bf16"))
 
