@@ -49,7 +49,7 @@ _DOUBTED, _SURE = 0.9, 0.98
 _FLOW_SCALE, _CHANGE_SCALE = 1 / 8, 4.0
 _MARGIN_PX, _MULTIPLE_PX = 16, 8
 # Detail that differs by more is no flicker, but another leaf.
-_FLICKER = 0.25
+_FLICKER = 0.15
 # Less than 8 bits can tell is no change: what is whole stays whole.
 _LEAST_CHANGE = 1 / 255
 
