@@ -122,6 +122,10 @@ def test_doubled_planes_learn() -> None:
     (doubled(planes).sum() + halved(planes).sum()).backward()
     assert planes.grad is not None
     torch.testing.assert_close(planes.grad, torch.full((1, 1, 4, 4), 4.25))
+    with torch.no_grad():
+        torch.testing.assert_close(
+            doubled(planes), F.interpolate(planes, scale_factor=2.0, mode="bilinear"), **CLOSE
+        )
 
 
 @pytest.mark.parametrize("side", [48, 24, 16, 12, 8, 7])

@@ -45,8 +45,9 @@ def doubled(planes: Tensor) -> Tensor:
         return F.interpolate(planes, scale_factor=2.0, mode="bilinear")
     height, width = planes.shape[-2:]
     # As torch does, several times faster.
-    found = planes.new_empty(*planes.shape[:2], 2 * height, 2 * width)
-    for plane, large in zip(planes.flatten(0, 1).numpy(), found.flatten(0, 1).numpy(), strict=True):
+    source = planes.detach()
+    found = source.new_empty(*planes.shape[:2], 2 * height, 2 * width)
+    for plane, large in zip(source.flatten(0, 1).numpy(), found.flatten(0, 1).numpy(), strict=True):
         cv2.resize(plane, (2 * width, 2 * height), dst=large, interpolation=cv2.INTER_LINEAR)
     return found
 
