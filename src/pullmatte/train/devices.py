@@ -3,13 +3,16 @@
 In one process on a CPU nothing is wrapped, and nothing here costs time.
 """
 
+import atexit
+import gc
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache
 from importlib import import_module
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from pullmatte.errors import MissingDependency, PullmatteError
 from pullmatte.train import shards
@@ -55,6 +58,8 @@ class Devices:
         self.rank: int = self._accelerator.process_index
         self.device: torch.device = self._accelerator.device
         self.sharded: bool = self.count > 1 and shards.is_asked()
+        if self.count > 1:
+            _part_at_exit()
 
     @property
     def is_main(self) -> bool:
@@ -151,3 +156,20 @@ class Devices:
     def wait(self) -> None:
         """Wait for all processes."""
         self._accelerator.wait_for_everyone()
+
+
+@cache
+def _part_at_exit() -> None:
+    """See to it that processes part before they end.
+
+    Threads by which they talk would else be torn down with the interpreter, and now and then that
+    aborts a process whose work is done.
+    """
+    atexit.register(_part)
+
+
+def _part() -> None:
+    # Networks that are done with lie about in circles, and hold what their processes talk by.
+    gc.collect()
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
