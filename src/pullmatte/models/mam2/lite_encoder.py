@@ -2,8 +2,8 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from pullmatte.models.mam2.quick_planes import doubled
 from pullmatte.models.mam2.refinement import Residual, SelfAttention
 from pullmatte.models.nano.trunk import DEVIATION, MEAN, TAPS, LiteTrunk
 
@@ -54,15 +54,11 @@ class LiteEncoder(nn.Module):
         with torch.set_grad_enabled(torch.is_grad_enabled() and self._trunk_learns):
             four, eight, sixteen, thirty_two = self.backbone(pixels)
         coarse = self.context(self.coarse(thirty_two))
-        top = self.top_blocks(self.top(sixteen) + _doubled(coarse))
-        middle = self.middle_blocks(self.middle(eight) + _doubled(self.from_top(top)))
-        fine = self.fine_blocks(self.fine(four) + _doubled(self.from_middle(middle)))
+        top = self.top_blocks(self.top(sixteen) + doubled(coarse))
+        middle = self.middle_blocks(self.middle(eight) + doubled(self.from_top(top)))
+        fine = self.fine_blocks(self.fine(four) + doubled(self.from_middle(middle)))
         return top, self.to_middle(middle), self.to_fine(fine), sixteen
 
     @property
     def _trunk_learns(self) -> bool:
         return any(each.requires_grad for each in self.backbone.parameters())
-
-
-def _doubled(maps: Tensor) -> Tensor:
-    return F.interpolate(maps, scale_factor=2.0, mode="bilinear", align_corners=False)

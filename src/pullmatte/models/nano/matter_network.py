@@ -162,7 +162,7 @@ class MatterNetwork(nn.Module):
         # It starts from what the fits say.
         shift = more[:, 4:5] * (known[:, 4:] - planes[:, -2:-1])
         offset = known[:, 3:4] + more[:, 3:4] + shift
-        grown = _grown(
+        grown = doubled(
             torch.cat([known[:, :3] + more[:, :3], offset, known[:, 4:], more[:, 5:]], dim=1)
         )
         guided = applied(grown[:, :4], image)
@@ -191,7 +191,7 @@ class MatterNetwork(nn.Module):
             kept.append(maps)
         maps = self.context(maps)
         for level in range(len(self.up) - 1, -1, -1):
-            maps = self.up[level](kept[level] + _grown(self.narrow[level](maps)))
+            maps = self.up[level](kept[level] + doubled(self.narrow[level](maps)))
         return maps
 
 
@@ -217,7 +217,3 @@ def folded(network: MatterNetwork) -> MatterNetwork:
             setattr(part, convolution, both)
             setattr(part, norm, nn.Identity())
     return copy
-
-
-def _grown(maps: Tensor) -> Tensor:
-    return doubled(maps)
